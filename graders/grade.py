@@ -1,0 +1,116 @@
+"""Grade: what a grader answers. A score, the reason for it, and what it was made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Fault = Literal["candidate", "grader", "infra", "unknown"]
+
+ERROR_KINDS: Mapping[str, str] = {
+    # OpenAI's names (flags of the grader-run response)
+    "formula_parse_error": "`calculate_output` could not be evaluated",
+    "sample_parse_error": "the output does not parse into the form the grader reads",
+    "truncated_observation_error": "the output was cut at the token limit",
+    "unresponsive_reward_error": "no scoreable output came back",
+    "invalid_variable_error": "a template names a variable that neither the item nor the sample has",
+    "python_grader_server_error": "the sandbox of a python grader failed",
+    "python_grader_runtime_error": "a python grader raised or returned no number",
+    "model_grader_server_error": "the judge model could not be reached or sampled",
+    "model_grader_refusal_error": "the judge model refused",
+    "model_grader_parse_error": "the judge model's answer does not parse",
+    "other_error": "anything else; the detail names the exception",
+    # Ours
+    "invalid_reference": "the item's reference is missing, empty, or not among the allowed names",
+    "nonfinite": "the score came out as NaN or infinite",
+    "out_of_range": "the score lies outside the range the grader declares",
+    "timeout": "the grader took longer than it may",
+    "overloaded": "a service the grader waits on turned the request away",
+    "sandbox_violation": "candidate code tried what the sandbox forbids",
+}
+"""Every error kind a grade can carry, with its meaning. Plug-ins may add kinds of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class GradeError:
+    """What went wrong, and whose fault it is.
+
+    A fault of the `candidate` leaves the grade decided (its minimum score); any other fault leaves it undecided.
+    """
+
+    kind: str
+    fault: Fault
+    detail: str
+
+
+class GradingError(Exception):
+    """Raise it inside a grader to end the grading of one sample with a typed error."""
+
+    def __init__(self, kind: str, detail: str, fault: Fault = "grader") -> None:
+        super().__init__(detail)
+        self.error = GradeError(kind, fault, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """A grader's answer for one sample.
+
+    `score` is None when the grader could not decide; then `error` says why. None is not zero: it is counted,
+    shown and masked, never averaged in.
+
+    >>> Grade(0.5, "'FBN1' is number 2 of 3").score
+    0.5
+    >>> Grade(float("nan"), "broken")
+    Traceback (most recent call last):
+    ...
+    ValueError: a score is a finite number or None, not nan
+    """
+
+    score: float | None
+    why: str
+    error: GradeError | None = None
+    parts: Mapping[str, Grade] = field(default_factory=dict)
+    formula: str | None = None  # the step that combined the parts, with their values
+    extracted: Any = None  # what was read from the output before it was judged
+    usage: Mapping[str, int] | None = None  # tokens a judge model used
+    seconds: float = 0.0
+    grader: str = ""  # "<name>@<hash>" of the grader that answered
+
+    def __post_init__(self) -> None:
+        if self.score is None:
+            if self.error is None:
+                raise ValueError("an undecided grade (score None) must carry an error that says why")
+        elif not math.isfinite(self.score):
+            raise ValueError(f"a score is a finite number or None, not {self.score}")
+
+    @classmethod
+    def undecided(cls, kind: str, detail: str, fault: Fault = "grader", **more: Any) -> Grade:
+        """The grader could not decide; `fault` is `grader`, `infra` or `unknown`."""
+        return cls(None, detail, GradeError(kind, fault, detail), **more)
+
+    @classmethod
+    def failed(cls, kind: str, detail: str, score: float = 0.0, **more: Any) -> Grade:
+        """The candidate's own fault: decided, with the grader's minimum score and the reason."""
+        return cls(score, detail, GradeError(kind, "candidate", detail), **more)
+
+    @property
+    def status(self) -> Literal["scored", "error"]:
+        return "error" if self.score is None else "scored"
+
+    def to_wire(self) -> dict[str, Any]:
+        """The grade as JSON-ready data: what `assay grade` writes for each line, less its `id`."""
+        wire: dict[str, Any] = {
+            "score": self.score,
+            "status": self.status,
+            "why": self.why,
+            "error": None
+            if self.error is None
+            else {"kind": self.error.kind, "fault": self.error.fault, "detail": self.error.detail},
+            "parts": {name: part.to_wire() for name, part in self.parts.items()},
+            "grader": self.grader,
+            "seconds": round(self.seconds, 6),
+        }
+        optional = {"formula": self.formula, "extracted": self.extracted, "usage": self.usage}
+        return wire | {name: value for name, value in optional.items() if value is not None}

@@ -1,0 +1,231 @@
+"""Grader: judges a sample against an item. Every grader, ours or yours, is one of these.
+
+A grader is a small frozen pydantic model: its fields are its options and its JSON is its wire form. An author
+writes one method: `grade` for pure graders, `grade_async` for those that wait on a network. A caller writes
+`grader(sample, item)` and need not know which.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import hashlib
+import importlib.util
+import inspect
+import json
+import math
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from graders.grade import Grade, GradingError
+from graders.sample import Item, Sample
+
+
+class Grader(BaseModel):
+    """Base of all graders. Subclass it, set `type`, add options as fields, and write `grade` or `grade_async`.
+
+    >>> class Shouts(Grader):
+    ...     type: str = "shouts"
+    ...     def grade(self, sample, item):
+    ...         return 1.0 if sample.output_text.isupper() else 0.0
+    >>> Shouts()("HELLO").score
+    1.0
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: str
+    name: str = ""
+
+    _identity: str = PrivateAttr("")
+
+    # What an author writes: one of these two.
+
+    def grade(self, sample: Sample, item: Item) -> Grade | float:
+        """Judge one sample. A plain float is a grade without a reason; raise GradingError for a typed error."""
+        raise NotImplementedError(f"{type(self).__name__} must define grade() or grade_async()")
+
+    async def grade_async(self, sample: Sample, item: Item) -> Grade | float:
+        """The same for graders that wait on a network."""
+        return self.grade(sample, item)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The lowest and highest score this grader can give; a score outside is an `out_of_range` error."""
+        return 0.0, 1.0
+
+    @property
+    def waits(self) -> bool:
+        """Whether grading waits on a network: then `grade_async` does the work."""
+        return type(self).grade_async is not Grader.grade_async
+
+    def code(self) -> tuple[Path, ...]:
+        """Source files whose text is part of this grader's identity, besides those of its class."""
+        return ()
+
+    # What a caller uses.
+
+    def __call__(self, sample: Sample | str | Mapping[str, Any], item: Item | None = None) -> Grade:
+        """Grade one sample against its item. Never raises for what the grader meets: that is an undecided grade."""
+        if self.waits:
+            return _run(self.call_async, sample, item)
+        start = time.perf_counter()
+        try:
+            answer = self.grade(Sample.of(sample), item if item is not None else {})
+        except Exception as problem:
+            answer = _from_exception(problem, self.range)
+        return self._stamped(answer, start)
+
+    async def call_async(self, sample: Sample | str | Mapping[str, Any], item: Item | None = None) -> Grade:
+        """As calling the grader, inside an event loop."""
+        start = time.perf_counter()
+        try:
+            answer = await self.grade_async(Sample.of(sample), item if item is not None else {})
+        except Exception as problem:
+            answer = _from_exception(problem, self.range)
+        return self._stamped(answer, start)
+
+    @property
+    def label(self) -> str:
+        """The author's name for it, else its type."""
+        return self.name or self.type
+
+    @property
+    def identity(self) -> str:
+        """`<name>@<hash>`: the hash covers the definition and the code that gives it meaning."""
+        if not self._identity:
+            digest = hashlib.sha256(json.dumps(self.to_wire(), sort_keys=True).encode())
+            for path in sorted({*_class_code(type(self)), *self.code()}):
+                digest.update(path.name.encode() + path.read_bytes())
+            self._identity = f"{self.label}@{digest.hexdigest()[:12]}"
+        return self._identity
+
+    def to_wire(self) -> dict[str, Any]:
+        """The definition as JSON-ready data; `graders.load` reads it back."""
+        return self.model_dump(mode="json", exclude_defaults=True) | {"type": self.type, "name": self.label}
+
+    def _stamped(self, answer: Grade | float, start: float) -> Grade:
+        """The grade with its time and the grader's identity, after the checks every score must pass."""
+        grade = answer if isinstance(answer, Grade) else _from_number(answer)
+        low, high = self.range
+        # isfinite was checked when the Grade was made: a clamp here would turn NaN into a full score.
+        if grade.score is not None and not low <= grade.score <= high:
+            detail = f"{self.label} scored {grade.score}, outside its range [{low:g}, {high:g}]"
+            grade = Grade.undecided("out_of_range", detail, parts=grade.parts, formula=grade.formula)
+        return Grade(
+            grade.score,
+            grade.why,
+            grade.error,
+            grade.parts,
+            grade.formula,
+            grade.extracted,
+            grade.usage,
+            time.perf_counter() - start,
+            self.identity,
+        )
+
+
+class FunctionGrader(Grader):
+    """A plain function `f(sample, item) -> float | Grade` as a grader. Made by `graders.load` and `as_grader`."""
+
+    type: str = "function"
+    source: str  # "file.py:name"
+
+    _function: Callable[[Sample, Item], Grade | float] = PrivateAttr()
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return -math.inf, math.inf
+
+    @property
+    def waits(self) -> bool:
+        return inspect.iscoroutinefunction(self._function)
+
+    def code(self) -> tuple[Path, ...]:
+        return (Path(self.source.rpartition(":")[0]),)
+
+    def grade(self, sample: Sample, item: Item) -> Grade | float:
+        return self._function(sample, item)
+
+    async def grade_async(self, sample: Sample, item: Item) -> Grade | float:
+        answer: Any = self._function(sample, item)
+        return await answer if inspect.isawaitable(answer) else answer  # type: ignore[no-any-return]
+
+
+def as_grader(judge: Grader | Callable[[Sample, Item], Grade | float], name: str = "") -> Grader:
+    """The grader itself, or a plain function `f(sample, item)` made into one."""
+    if isinstance(judge, Grader):
+        return judge
+    source = f"{inspect.getsourcefile(judge)}:{judge.__name__}"
+    grader = FunctionGrader(name=name or judge.__name__, source=source)
+    grader._function = judge
+    return grader
+
+
+def _from_number(answer: object) -> Grade:
+    if isinstance(answer, bool) or not isinstance(answer, int | float):
+        try:
+            answer = float(answer)  # type: ignore[arg-type]  # numpy scalars and booleans
+        except (TypeError, ValueError):
+            return Grade.undecided(
+                "other_error", f"a grader answers with a number or a Grade, not {type(answer).__name__}: {answer!r}"
+            )
+    if not math.isfinite(answer):
+        return Grade.undecided("nonfinite", f"the score came out as {answer}")
+    return Grade(float(answer), f"scored {answer:g}")
+
+
+def _from_exception(problem: Exception, score_range: tuple[float, float]) -> Grade:
+    if isinstance(problem, GradingError):
+        error = problem.error
+        if error.fault == "candidate":
+            lowest = score_range[0] if math.isfinite(score_range[0]) else 0.0
+            return Grade.failed(error.kind, error.detail, lowest)
+        return Grade(None, error.detail, error)
+    where = traceback.extract_tb(problem.__traceback__)[-1]
+    detail = f"{type(problem).__name__}: {problem} ({Path(where.filename).name}:{where.lineno})"
+    return Grade.undecided("other_error", detail)
+
+
+def _run(call: Callable[..., Any], *arguments: Any) -> Grade:
+    """Run a coroutine function to its end, also from inside a running event loop (then in a thread of its own)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(call(*arguments))  # type: ignore[no-any-return]
+    answers: list[Grade] = []
+    thread = threading.Thread(target=lambda: answers.append(asyncio.run(call(*arguments))))
+    thread.start()
+    thread.join()
+    return answers[0]
+
+
+@lru_cache(maxsize=256)
+def _class_code(cls: type[Grader]) -> frozenset[Path]:
+    """Source files that give a class its meaning: those of its bases, and what they import from their own package."""
+    files: set[Path] = set()
+    for base in cls.__mro__:
+        if issubclass(base, Grader):
+            try:
+                _follow_imports(Path(inspect.getfile(base)), base.__module__.partition(".")[0], files)
+            except (OSError, TypeError):  # defined in a session, not in a file
+                continue
+    return frozenset(files)
+
+
+def _follow_imports(path: Path, package: str, files: set[Path]) -> None:
+    if path in files or not path.is_file():
+        return
+    files.add(path)
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == package:
+            spec = importlib.util.find_spec(node.module)
+            if spec is not None and spec.origin is not None:
+                _follow_imports(Path(spec.origin), package, files)

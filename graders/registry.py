@@ -1,0 +1,141 @@
+"""One lookup for graders, three sources: the built-in table, entry points in the group `graders`, and `file.py:name`.
+
+Built-ins go through the same table as everything else, and importing a file registers nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import ValidationError
+
+from graders.grader import Grader, as_grader
+from graders.template import nearest
+
+BUILT_IN: Mapping[str, str] = {
+    "multi": "graders.multi:Multi",
+    "rank": "graders.rank:Rank",
+    "string_check": "graders.string_check:StringCheck",
+    "text_similarity": "graders.text_similarity:TextSimilarity",
+}
+"""Wire `type` -> `module:Class`, in the form that entry points use."""
+
+
+def known_types() -> dict[str, str]:
+    """Every grader type that can be named in JSON, with the place it comes from."""
+    plugins = {point.name: point.value for point in importlib.metadata.entry_points(group="graders")}
+    return plugins | dict(BUILT_IN)
+
+
+def grader_class(type_name: str) -> type[Grader]:
+    """The class behind a wire `type`: a built-in, an entry point, or `file.py:Class`."""
+    if ".py:" in type_name:
+        found = _from_file(type_name)
+    else:
+        known = known_types()
+        if type_name not in known:
+            raise LookupError(
+                f"no grader type {type_name!r}; {nearest(type_name, known)}. Your own: path/to/file.py:Name"
+            )
+        module, _, attribute = known[type_name].partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+    if not (inspect.isclass(found) and issubclass(found, Grader)):
+        raise TypeError(f"grader type {type_name!r} names {found!r}, which is not a Grader class")
+    return found
+
+
+def load(source: Grader | Mapping[str, Any] | str | Path) -> Grader:
+    """A grader from wire data, a `.json` file, or `file.py:name` (a Grader, a Grader class, or a function).
+
+    Raises LookupError for an unknown type, ValueError for a bad definition, FileNotFoundError for a missing file.
+    """
+    if isinstance(source, Grader):
+        return source
+    if isinstance(source, Mapping):
+        return _from_wire(source)
+    text = str(source)
+    if ".py:" in text:
+        found = _from_file(text)
+        return found() if inspect.isclass(found) and issubclass(found, Grader) else as_grader(found)
+    path = Path(text)
+    if not path.is_file():
+        raise FileNotFoundError(f"no grader file {text!r}; give a .json file or path/to/file.py:name")
+    try:
+        wire = json.loads(path.read_text())
+    except ValueError as problem:
+        raise ValueError(f"{path}: not JSON: {problem}") from None
+    if not isinstance(wire, Mapping):
+        raise ValueError(f"{path}: a grader is a JSON object with a 'type', not {type(wire).__name__}")
+    try:
+        return _from_wire(wire)
+    except (ValueError, LookupError) as problem:
+        raise type(problem)(f"{path}: {problem.args[0]}") from None
+
+
+def _from_wire(wire: Mapping[str, Any]) -> Grader:
+    type_name = wire.get("type")
+    if not isinstance(type_name, str):
+        raise ValueError(f"a grader needs a 'type'; {nearest('', known_types())}")
+    cls = grader_class(type_name)
+    try:
+        return cls.model_validate(dict(wire))
+    except ValidationError as problem:
+        raise ValueError(_readable(problem, cls, wire)) from None
+
+
+def _readable(problem: ValidationError, cls: type[Grader], wire: Mapping[str, Any]) -> str:
+    """A validation error in one line per finding: where, what was given, what is expected."""
+    label = wire.get("name") or wire.get("type")
+    lines = []
+    for finding in problem.errors():
+        place = ".".join(map(str, finding["loc"]))
+        if finding["type"] == "extra_forbidden" and len(finding["loc"]) == 1:
+            lines.append(f"unknown key {place!r}; {nearest(place, cls.model_fields)}")
+        elif finding["type"] == "missing":
+            lines.append(f"key {place!r} is missing")
+        else:
+            message = finding["msg"].removeprefix("Value error, ")
+            given = finding["input"]
+            shown = f" (given: {given!r})" if isinstance(given, str | int | float | list) else ""
+            lines.append(f"{place}: {message}{shown}" if place else message)
+    return f"grader {label!r}: " + "; ".join(lines)
+
+
+def _from_file(source: str) -> Any:
+    """`file.py:name`, loaded under a private module name, so that a user's graders.py never hides our package."""
+    file, _, name = source.rpartition(":")
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {file!r} (from grader {source!r})")
+    module = _load_module(path)
+    if not hasattr(module, name):
+        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise LookupError(f"{path} has no {name!r}; {nearest(name, public)}")
+    return getattr(module, name)
+
+
+def _load_module(path: Path) -> ModuleType:
+    private = f"_assay_file_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    if private in sys.modules:
+        return sys.modules[private]
+    spec = importlib.util.spec_from_file_location(private, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[private] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[private]
+        raise
+    return module

@@ -1,0 +1,61 @@
+"""Rows: JSON Lines in and out, with the file and line in every complaint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from graders.sample import Item, Sample
+
+
+class GradingRow(NamedTuple):
+    """One line of `assay grade`'s input: an id, the item, and the stored sample."""
+
+    id: str
+    item: Item
+    sample: Sample
+
+
+def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every JSON object of a JSON Lines file with its place, `file:line`. Blank lines are skipped.
+
+    Raises ValueError naming the place for a line that is not a JSON object, FileNotFoundError for a missing file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no data file {str(path)!r}")
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            place = f"{path}:{number}"
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as problem:
+                raise ValueError(f"{place}: not JSON ({problem}); one JSON object a line is expected") from None
+            if not isinstance(row, dict):
+                raise ValueError(f"{place}: a JSON object is expected, not {type(row).__name__}: {line.strip()[:80]}")
+            yield place, row
+
+
+def read_grading_rows(path: str | Path) -> Iterator[GradingRow]:
+    """Stored outputs to grade: `{"id"?, "item": {...}, "sample": {"output_text": "..."}}`.
+
+    A bare `output_text` beside `item` is accepted; a row without an id takes its number, counted from 1.
+    """
+    for number, (place, row) in enumerate(read_rows(path), start=1):
+        item = row.get("item")
+        if not isinstance(item, dict):
+            raise ValueError(f"{place}: 'item' must be an object holding what the grader compares with, not {item!r}")
+        given = row.get("sample", row.get("output_text"))
+        if not isinstance(given, dict | str):
+            raise ValueError(
+                f"{place}: no sample; expected \"sample\": {{\"output_text\": \"...\"}} or \"output_text\": \"...\""
+            )
+        try:
+            sample = Sample.of(given)
+        except (ValueError, TypeError) as problem:
+            raise ValueError(f"{place}: {problem}") from None
+        yield GradingRow(str(row.get("id", number)), item, sample)

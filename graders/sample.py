@@ -1,0 +1,65 @@
+"""Sample and Item: what is judged, and the data row it is judged against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Item: TypeAlias = Mapping[str, Any]
+"""One row of a data set: `messages`, and any further keys that graders reach as `item.<key>`."""
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_json(text: str) -> Any:
+    """The value of a strict JSON text (no NaN or Infinity), else None."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One output of a model, under OpenAI's names.
+
+    `output_json` is filled from `output_text` when that is valid JSON and nothing was given.
+
+    >>> Sample('{"gene": "FBN1"}').output_json
+    {'gene': 'FBN1'}
+    """
+
+    output_text: str = ""
+    output_json: Any = None
+    output_tools: Sequence[Mapping[str, Any]] = ()
+    choices: Sequence[Mapping[str, Any]] = ()
+    output_audio: Mapping[str, Any] | None = None
+    output_reasoning_summary: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.output_text, str):
+            raise TypeError(
+                f"output_text must be a string, not {type(self.output_text).__name__}: {self.output_text!r}"
+            )
+        if self.output_json is None and self.output_text:
+            object.__setattr__(self, "output_json", parse_json(self.output_text))
+
+    @classmethod
+    def of(cls, value: Sample | str | Mapping[str, Any]) -> Sample:
+        """A sample from a text, from a mapping with OpenAI's keys, or as it is."""
+        if isinstance(value, Sample):
+            return value
+        if isinstance(value, str):
+            return cls(value)
+        unknown = sorted(set(value) - set(SAMPLE_FIELDS))
+        if unknown:
+            raise ValueError(f"unknown sample key {unknown[0]!r}; a sample has: {', '.join(SAMPLE_FIELDS)}")
+        given = {key: field for key, field in value.items() if field is not None}
+        return cls(**given)
+
+
+SAMPLE_FIELDS: tuple[str, ...] = tuple(Sample.__dataclass_fields__)

@@ -1,0 +1,42 @@
+"""string_check: does the text equal or contain the reference?"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from graders.grade import Grade
+from graders.grader import Grader
+from graders.sample import Item, Sample
+from graders.template import Template, render
+
+
+class StringCheck(Grader):
+    """1 or 0 by a comparison of strings (OpenAI's `string_check`).
+
+    `eq` equal, `ne` different, `like` input contains reference, `ilike` the same ignoring case. Nothing is trimmed.
+
+    >>> StringCheck(input="{{sample.output_text}}", reference="{{item.gene}}", operation="eq")("FBN1", {"gene": "FBN1"}).why
+    "'FBN1' equals 'FBN1'"
+    """
+
+    type: Literal["string_check"] = "string_check"
+    input: Template
+    reference: Template
+    operation: Literal["eq", "ne", "like", "ilike"]
+
+    def grade(self, sample: Sample, item: Item) -> Grade:
+        text, reference = render(self.input, sample, item), render(self.reference, sample, item)
+        match self.operation:
+            case "eq":
+                holds, words = text == reference, ("equals", "differs from")
+            case "ne":
+                holds, words = text != reference, ("differs from", "equals")
+            case "like":
+                holds, words = reference in text, ("contains", "does not contain")
+            case "ilike":
+                holds, words = reference.casefold() in text.casefold(), ("contains (ignoring case)", "does not contain")
+        return Grade(float(holds), f"{_shown(text)} {words[not holds]} {_shown(reference)}")
+
+
+def _shown(text: str, limit: int = 120) -> str:
+    return repr(text if len(text) <= limit else text[: limit - 1] + "…")

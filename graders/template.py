@@ -1,0 +1,149 @@
+"""Templates: `{{ item.a.b[0] }}` and `{{ sample.output_text }}` in grader definitions.
+
+One pass; what was put in is never rendered again. Strings go in as they are, every other value as compact JSON.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator
+
+from graders.grade import GradingError
+from graders.sample import SAMPLE_FIELDS, Item, Sample
+
+PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
+PATH = re.compile(r"(\w+)((?:\.[\w-]+|\[-?\d+\])+)")
+STEP = re.compile(r"\.([\w-]+)|\[(-?\d+)\]")
+
+
+class Variable(NamedTuple):
+    """One `{{ ... }}`: its text, the namespace, and the keys and indices that lead to the value."""
+
+    text: str
+    namespace: str
+    path: tuple[str | int, ...]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for an error message: the known name closest to `name`, then all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(names) or 'none'}"
+
+
+def _parse_variable(text: str) -> Variable:
+    match = PATH.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"template variable {text!r} is not a path; write {{{{ item.key }}}} or {{{{ sample.output_text }}}}, "
+            "with .key and [0] to go deeper"
+        )
+    namespace, steps = match.groups()
+    if namespace not in ("item", "sample"):
+        raise ValueError(f"template variable {text!r}: the namespace must be 'item' or 'sample', not {namespace!r}")
+    path = tuple(name or int(index) for name, index in STEP.findall(steps))
+    if namespace == "sample" and path[0] not in SAMPLE_FIELDS:
+        raise ValueError(f"template variable {text!r}: a sample has no {path[0]!r}; {nearest(str(path[0]), SAMPLE_FIELDS)}")
+    return Variable(text, namespace, path)
+
+
+@lru_cache(maxsize=4096)
+def parse(template: str) -> tuple[str | Variable, ...]:
+    """The template as literal texts and variables, in order. Raises ValueError where a variable is malformed."""
+    pieces: list[str | Variable] = []
+    end = 0
+    for match in PLACEHOLDER.finditer(template):
+        if match.start() > end:
+            pieces.append(template[end : match.start()])
+        pieces.append(_parse_variable(match[1]))
+        end = match.end()
+    if end < len(template):
+        pieces.append(template[end:])
+    return tuple(pieces)
+
+
+def _checked(template: str) -> str:
+    parse(template)
+    return template
+
+
+Template = Annotated[str, AfterValidator(_checked)]
+"""A string field of a grader that may hold `{{ ... }}`; a malformed one is refused when the grader loads."""
+
+
+def _lookup(variable: Variable, sample: Sample, item: Item) -> Any:
+    value: Any = item if variable.namespace == "item" else sample
+    for depth, step in enumerate(variable.path):
+        if isinstance(value, Sample):
+            value = getattr(value, str(step))
+            continue
+        if isinstance(step, str) and isinstance(value, Mapping) and step in value:
+            value = value[step]
+        elif (
+            isinstance(step, int)
+            and isinstance(value, Sequence)
+            and not isinstance(value, str)
+            and -len(value) <= step < len(value)
+        ):
+            value = value[step]
+        else:
+            raise _missing(variable, depth, value)
+    if value is None:
+        raise _missing(variable, len(variable.path), value)
+    return value
+
+
+def _missing(variable: Variable, depth: int, value: Any) -> GradingError:
+    """What the model wrote is the candidate's to get right; what the item lacks is the grader's or the data's fault."""
+    so_far = variable.namespace + "".join(f".{s}" if isinstance(s, str) else f"[{s}]" for s in variable.path[:depth])
+    if variable.namespace == "sample":
+        if variable.path[0] == "output_json" and value is None:
+            detail = f"{{{{ {variable.text} }}}}: the output is not valid JSON"
+        else:
+            detail = f"{{{{ {variable.text} }}}}: nothing there; {so_far} is {_short(value)}"
+        return GradingError("sample_parse_error", detail, "candidate")
+    if depth == len(variable.path):
+        hint = f"{so_far} is null"
+    elif isinstance(value, Mapping):
+        step = variable.path[depth]
+        hint = f"{so_far} has no {step!r}; {nearest(str(step), map(str, value))}"
+    else:
+        hint = f"{so_far} is {_short(value)}, which has no {variable.path[depth]!r}"
+    return GradingError(
+        "invalid_variable_error", f"{{{{ {variable.text} }}}} was found neither in the item nor in the sample: {hint}"
+    )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def resolve(template: str, sample: Sample, item: Item) -> Any:
+    """The value itself where the template is one single variable (a list stays a list), else the rendered text."""
+    pieces = parse(template)
+    if len(pieces) == 1 and isinstance(pieces[0], Variable):
+        return _lookup(pieces[0], sample, item)
+    return render(template, sample, item)
+
+
+def render(template: str, sample: Sample, item: Item) -> str:
+    """The template with every variable put in.
+
+    >>> render("{{item.gene}} or {{ item.others[0] }}", Sample(), {"gene": "FBN1", "others": ["TGFBR2"]})
+    'FBN1 or TGFBR2'
+    """
+    return "".join(
+        piece if isinstance(piece, str) else _text(_lookup(piece, sample, item)) for piece in parse(template)
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
