@@ -37,7 +37,8 @@ ERROR_KINDS: Mapping[str, str] = {
 class GradeError:
     """What went wrong, and whose fault it is.
 
-    A fault of the `candidate` leaves the grade decided (its minimum score); any other fault leaves it undecided.
+    A fault of the `candidate` leaves the grade decided (its minimum score); any other fault leaves it
+    undecided.
     """
 
     kind: str
@@ -114,3 +115,19 @@ class Grade:
         }
         optional = {"formula": self.formula, "extracted": self.extracted, "usage": self.usage}
         return wire | {name: value for name, value in optional.items() if value is not None}
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Grade:
+        """The grade that `to_wire` wrote."""
+        error = wire.get("error")
+        return cls(
+            wire["score"],
+            wire["why"],
+            None if error is None else GradeError(**error),
+            {name: cls.from_wire(part) for name, part in wire.get("parts", {}).items()},
+            wire.get("formula"),
+            wire.get("extracted"),
+            wire.get("usage"),
+            wire.get("seconds", 0.0),
+            wire.get("grader", ""),
+        )

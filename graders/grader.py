@@ -18,18 +18,19 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from dataclasses import replace
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from graders.grade import Grade, GradingError
+from graders.grade import Grade, GradeError, GradingError
 from graders.sample import Item, Sample
 
 
 class Grader(BaseModel):
-    """Base of all graders. Subclass it, set `type`, add options as fields, and write `grade` or `grade_async`.
+    """Base of all graders. Subclass it, set `type`, add options as fields, write `grade` or `grade_async`.
 
     >>> class Shouts(Grader):
     ...     type: str = "shouts"
@@ -44,12 +45,10 @@ class Grader(BaseModel):
     type: str
     name: str = ""
 
-    _identity: str = PrivateAttr("")
-
     # What an author writes: one of these two.
 
     def grade(self, sample: Sample, item: Item) -> Grade | float:
-        """Judge one sample. A plain float is a grade without a reason; raise GradingError for a typed error."""
+        """Judge one sample. A plain float is a grade without a reason; GradingError is a typed error."""
         raise NotImplementedError(f"{type(self).__name__} must define grade() or grade_async()")
 
     async def grade_async(self, sample: Sample, item: Item) -> Grade | float:
@@ -70,10 +69,21 @@ class Grader(BaseModel):
         """Source files whose text is part of this grader's identity, besides those of its class."""
         return ()
 
+    def code_files(self) -> frozenset[Path]:
+        """Every source file whose text is part of this grader's identity."""
+        return _class_code(type(self)).union(self.code())
+
     # What a caller uses.
 
+    def __eq__(self, other: object) -> bool:
+        """Graders are equal when their definitions are, whether or not one has graded already."""
+        return isinstance(other, Grader) and type(self) is type(other) and self.to_wire() == other.to_wire()
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.to_wire(), sort_keys=True))
+
     def __call__(self, sample: Sample | str | Mapping[str, Any], item: Item | None = None) -> Grade:
-        """Grade one sample against its item. Never raises for what the grader meets: that is an undecided grade."""
+        """Grade one sample against its item. What the grader raises becomes an undecided grade."""
         if self.waits:
             return _run(self.call_async, sample, item)
         start = time.perf_counter()
@@ -94,18 +104,24 @@ class Grader(BaseModel):
 
     @property
     def label(self) -> str:
-        """The author's name for it, else its type."""
-        return self.name or self.type
+        """The author's name for it, else its type (of `file.py:Name`, the Name)."""
+        return self.name or self.type.rpartition(":")[2]
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """`<name>@<hash>`: the hash covers the definition and the code that gives it meaning."""
-        if not self._identity:
-            digest = hashlib.sha256(json.dumps(self.to_wire(), sort_keys=True).encode())
-            for path in sorted({*_class_code(type(self)), *self.code()}):
-                digest.update(path.name.encode() + path.read_bytes())
-            self._identity = f"{self.label}@{digest.hexdigest()[:12]}"
-        return self._identity
+        digest = hashlib.sha256(json.dumps(self.to_wire(), sort_keys=True).encode())
+        # Sorted by name and text, not by path: the same code has the same hash wherever it is installed.
+        for source in sorted(path.name.encode() + path.read_bytes() for path in self.code_files()):
+            digest.update(source)
+        return f"{self.label}@{digest.hexdigest()[:12]}"
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other options, unchecked as in pydantic; what was computed from the old is left."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in copy.__dict__.keys() - type(self).model_fields.keys():
+            del copy.__dict__[name]
+        return copy
 
     def to_wire(self) -> dict[str, Any]:
         """The definition as JSON-ready data; `graders.load` reads it back."""
@@ -118,9 +134,9 @@ class Grader(BaseModel):
         # isfinite was checked when the Grade was made: a clamp here would turn NaN into a full score.
         if grade.score is not None and not low <= grade.score <= high:
             detail = f"{self.label} scored {grade.score}, outside its range [{low:g}, {high:g}]"
-            grade = Grade.undecided("out_of_range", detail, parts=grade.parts, formula=grade.formula)
+            grade = replace(grade, score=None, why=detail, error=GradeError("out_of_range", "grader", detail))
         return Grade(
-            grade.score,
+            None if grade.score is None else float(grade.score),  # numpy scalars would not go into JSON
             grade.why,
             grade.error,
             grade.parts,
@@ -133,7 +149,7 @@ class Grader(BaseModel):
 
 
 class FunctionGrader(Grader):
-    """A plain function `f(sample, item) -> float | Grade` as a grader. Made by `graders.load` and `as_grader`."""
+    """A plain function `f(sample, item) -> float | Grade` as a grader. Made by `load` and `as_grader`."""
 
     type: str = "function"
     source: str  # "file.py:name"
@@ -149,7 +165,8 @@ class FunctionGrader(Grader):
         return inspect.iscoroutinefunction(self._function)
 
     def code(self) -> tuple[Path, ...]:
-        return (Path(self.source.rpartition(":")[0]),)
+        file = Path(self.source.rpartition(":")[0])
+        return (file,) if file.is_file() else ()  # a function typed into a session has no file
 
     def grade(self, sample: Sample, item: Item) -> Grade | float:
         return self._function(sample, item)
@@ -163,23 +180,31 @@ def as_grader(judge: Grader | Callable[[Sample, Item], Grade | float], name: str
     """The grader itself, or a plain function `f(sample, item)` made into one."""
     if isinstance(judge, Grader):
         return judge
-    source = f"{inspect.getsourcefile(judge)}:{judge.__name__}"
-    grader = FunctionGrader(name=name or judge.__name__, source=source)
+    if not callable(judge):
+        raise TypeError(f"a grader is a Grader or a function f(sample, item), not {judge!r}")
+    called = getattr(judge, "__name__", type(judge).__name__)
+    try:
+        file = inspect.getsourcefile(judge)
+    except TypeError:  # a callable object
+        file = None
+    grader = FunctionGrader(name=name or called, source=f"{file or '<session>'}:{called}")
     grader._function = judge
     return grader
 
 
 def _from_number(answer: object) -> Grade:
-    if isinstance(answer, bool) or not isinstance(answer, int | float):
-        try:
-            answer = float(answer)  # type: ignore[arg-type]  # numpy scalars and booleans
-        except (TypeError, ValueError):
-            return Grade.undecided(
-                "other_error", f"a grader answers with a number or a Grade, not {type(answer).__name__}: {answer!r}"
-            )
-    if not math.isfinite(answer):
-        return Grade.undecided("nonfinite", f"the score came out as {answer}")
-    return Grade(float(answer), f"scored {answer:g}")
+    try:
+        if isinstance(answer, str | bytes):
+            raise TypeError
+        score = float(answer)  # type: ignore[arg-type]  # numpy scalars and booleans too
+    except OverflowError:
+        return Grade.undecided("nonfinite", "the score came out as a whole number too large for a float")
+    except (TypeError, ValueError):
+        detail = f"a grader answers with a number or a Grade, not {type(answer).__name__}: {answer!r}"
+        return Grade.undecided("other_error", detail)
+    if not math.isfinite(score):
+        return Grade.undecided("nonfinite", f"the score came out as {score}")
+    return Grade(score, f"scored {score:g}")
 
 
 def _from_exception(problem: Exception, score_range: tuple[float, float]) -> Grade:
@@ -195,7 +220,7 @@ def _from_exception(problem: Exception, score_range: tuple[float, float]) -> Gra
 
 
 def _run(call: Callable[..., Any], *arguments: Any) -> Grade:
-    """Run a coroutine function to its end, also from inside a running event loop (then in a thread of its own)."""
+    """Run a coroutine function to its end, also inside a running event loop (in a thread of its own)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -209,7 +234,7 @@ def _run(call: Callable[..., Any], *arguments: Any) -> Grade:
 
 @lru_cache(maxsize=256)
 def _class_code(cls: type[Grader]) -> frozenset[Path]:
-    """Source files that give a class its meaning: those of its bases, and what they import from their own package."""
+    """Source files that give a class its meaning: its bases', and what they import from their package."""
     files: set[Path] = set()
     for base in cls.__mro__:
         if issubclass(base, Grader):

@@ -1,4 +1,4 @@
-"""One lookup for graders, three sources: the built-in table, entry points in the group `graders`, and `file.py:name`.
+"""One lookup for graders, three sources: the built-in table, entry points (group `graders`), `file.py:name`.
 
 Built-ins go through the same table as everything else, and importing a file registers nothing.
 """
@@ -12,15 +12,15 @@ import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pydantic import ValidationError
 
-from graders.grader import Grader, as_grader
-from graders.template import nearest
+from graders.grader import FunctionGrader, Grader, as_grader
+from graders.template import nearest, short
 
 BUILT_IN: Mapping[str, str] = {
     "multi": "graders.multi:Multi",
@@ -34,7 +34,7 @@ BUILT_IN: Mapping[str, str] = {
 def known_types() -> dict[str, str]:
     """Every grader type that can be named in JSON, with the place it comes from."""
     plugins = {point.name: point.value for point in importlib.metadata.entry_points(group="graders")}
-    return plugins | dict(BUILT_IN)
+    return plugins | {"function": "graders.grader:FunctionGrader"} | dict(BUILT_IN)
 
 
 def grader_class(type_name: str) -> type[Grader]:
@@ -57,7 +57,8 @@ def grader_class(type_name: str) -> type[Grader]:
 def load(source: Grader | Mapping[str, Any] | str | Path) -> Grader:
     """A grader from wire data, a `.json` file, or `file.py:name` (a Grader, a Grader class, or a function).
 
-    Raises LookupError for an unknown type, ValueError for a bad definition, FileNotFoundError for a missing file.
+    Raises LookupError for an unknown type, ValueError for a bad definition, FileNotFoundError for a missing
+    file.
     """
     if isinstance(source, Grader):
         return source
@@ -66,13 +67,14 @@ def load(source: Grader | Mapping[str, Any] | str | Path) -> Grader:
     text = str(source)
     if ".py:" in text:
         found = _from_file(text)
-        return found() if inspect.isclass(found) and issubclass(found, Grader) else as_grader(found)
+        is_class = inspect.isclass(found) and issubclass(found, Grader)
+        return _from_wire({"type": text}) if is_class else as_grader(found)
     path = Path(text)
     if not path.is_file():
         raise FileNotFoundError(f"no grader file {text!r}; give a .json file or path/to/file.py:name")
     try:
-        wire = json.loads(path.read_text())
-    except ValueError as problem:
+        wire = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as problem:
         raise ValueError(f"{path}: not JSON: {problem}") from None
     if not isinstance(wire, Mapping):
         raise ValueError(f"{path}: a grader is a JSON object with a 'type', not {type(wire).__name__}")
@@ -87,10 +89,16 @@ def _from_wire(wire: Mapping[str, Any]) -> Grader:
     if not isinstance(type_name, str):
         raise ValueError(f"a grader needs a 'type'; {nearest('', known_types())}")
     cls = grader_class(type_name)
+    options = dict(wire)
+    if ".py:" in type_name and cls.model_fields["type"].annotation is not str:
+        del options["type"]  # a class that fixes its type with a Literal keeps its own
     try:
-        return cls.model_validate(dict(wire))
+        grader = cls.model_validate(options)
     except ValidationError as problem:
         raise ValueError(_readable(problem, cls, wire)) from None
+    if isinstance(grader, FunctionGrader):
+        grader._function = _function_from_file(grader.source)
+    return grader
 
 
 def _readable(problem: ValidationError, cls: type[Grader], wire: Mapping[str, Any]) -> str:
@@ -99,20 +107,28 @@ def _readable(problem: ValidationError, cls: type[Grader], wire: Mapping[str, An
     lines = []
     for finding in problem.errors():
         place = ".".join(map(str, finding["loc"]))
-        if finding["type"] == "extra_forbidden" and len(finding["loc"]) == 1:
-            lines.append(f"unknown key {place!r}; {nearest(place, cls.model_fields)}")
+        if finding["type"] == "extra_forbidden":
+            known = f"; {nearest(place, cls.model_fields)}" if len(finding["loc"]) == 1 else ""
+            lines.append(f"unknown key {place!r}{known}")
         elif finding["type"] == "missing":
             lines.append(f"key {place!r} is missing")
         else:
             message = finding["msg"].removeprefix("Value error, ")
             given = finding["input"]
-            shown = f" (given: {given!r})" if isinstance(given, str | int | float | list) else ""
+            shown = f" (given: {short(given)})" if isinstance(given, str | int | float | list) else ""
             lines.append(f"{place}: {message}{shown}" if place else message)
     return f"grader {label!r}: " + "; ".join(lines)
 
 
+def _function_from_file(source: str) -> Callable[..., Any]:
+    found = _from_file(source)
+    if inspect.isclass(found) or not callable(found):
+        raise ValueError(f"source {source!r} names {found!r}, which is not a function f(sample, item)")
+    return found  # type: ignore[no-any-return]
+
+
 def _from_file(source: str) -> Any:
-    """`file.py:name`, loaded under a private module name, so that a user's graders.py never hides our package."""
+    """`file.py:name`, under a private module name, so that a user's graders.py never hides our package."""
     file, _, name = source.rpartition(":")
     path = Path(file).resolve()
     if not path.is_file():

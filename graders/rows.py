@@ -21,7 +21,8 @@ class GradingRow(NamedTuple):
 def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every JSON object of a JSON Lines file with its place, `file:line`. Blank lines are skipped.
 
-    Raises ValueError naming the place for a line that is not a JSON object, FileNotFoundError for a missing file.
+    Raises ValueError naming the place for a line that is not a JSON object, FileNotFoundError for a missing
+    file.
     """
     path = Path(path)
     if not path.is_file():
@@ -51,9 +52,7 @@ def read_grading_rows(path: str | Path) -> Iterator[GradingRow]:
             raise ValueError(f"{place}: 'item' must be an object holding what the grader compares with, not {item!r}")
         given = row.get("sample", row.get("output_text"))
         if not isinstance(given, dict | str):
-            raise ValueError(
-                f"{place}: no sample; expected \"sample\": {{\"output_text\": \"...\"}} or \"output_text\": \"...\""
-            )
+            raise ValueError(f'{place}: no sample; expected "sample": {{"output_text": "..."}} or "output_text": "..."')
         try:
             sample = Sample.of(given)
         except (ValueError, TypeError) as problem:

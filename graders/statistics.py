@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from graders.grade import Grade
 
@@ -25,8 +26,8 @@ class Interval:
 def bootstrap(values: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0) -> Interval:
     """Mean with its 95 % percentile bootstrap interval (Efron & Tibshirani 1993, ch. 13).
 
-    With `clusters` (one label a value, such as the publication a patient comes from), whole clusters are drawn, so
-    that values which resemble each other are not counted as independent. Same input, same interval.
+    With `clusters` (one label a value, such as the publication a patient comes from), whole clusters are
+    drawn, so that values which resemble each other are not counted as independent. Same input, same interval.
 
     >>> bootstrap([0.0, 1.0, 1.0, 1.0]).mean
     0.75
@@ -63,6 +64,17 @@ class Summary:
     @property
     def error_rate(self) -> float:
         return sum(self.errors.values()) / self.n if self.n else 0.0
+
+    def to_wire(self) -> dict[str, Any]:
+        """The summary as JSON-ready data; the mean and its interval are null where nothing was decided."""
+        scored = self.scored
+        return {
+            "n": self.n,
+            "mean": scored and scored.mean,
+            "ci_low": scored and scored.low,
+            "ci_high": scored and scored.high,
+            "errors": dict(self.errors),
+        }
 
     def __str__(self) -> str:
         if self.scored is None:

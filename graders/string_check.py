@@ -13,9 +13,11 @@ from graders.template import Template, render
 class StringCheck(Grader):
     """1 or 0 by a comparison of strings (OpenAI's `string_check`).
 
-    `eq` equal, `ne` different, `like` input contains reference, `ilike` the same ignoring case. Nothing is trimmed.
+    `eq` equal, `ne` different, `like` input contains reference, `ilike` the same ignoring case. Nothing is
+    trimmed.
 
-    >>> StringCheck(input="{{sample.output_text}}", reference="{{item.gene}}", operation="eq")("FBN1", {"gene": "FBN1"}).why
+    >>> same = StringCheck(input="{{sample.output_text}}", reference="{{item.gene}}", operation="eq")
+    >>> same("FBN1", {"gene": "FBN1"}).why
     "'FBN1' equals 'FBN1'"
     """
 
@@ -34,7 +36,10 @@ class StringCheck(Grader):
             case "like":
                 holds, words = reference in text, ("contains", "does not contain")
             case "ilike":
-                holds, words = reference.casefold() in text.casefold(), ("contains (ignoring case)", "does not contain")
+                holds, words = (
+                    reference.casefold() in text.casefold(),
+                    ("contains (ignoring case)", "does not contain"),
+                )
         return Grade(float(holds), f"{_shown(text)} {words[not holds]} {_shown(reference)}")
 
 

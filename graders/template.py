@@ -1,6 +1,7 @@
 """Templates: `{{ item.a.b[0] }}` and `{{ sample.output_text }}` in grader definitions.
 
-One pass; what was put in is never rendered again. Strings go in as they are, every other value as compact JSON.
+One pass; what was put in is never rendered again. Strings go in as they are, every other value as compact
+JSON.
 """
 
 from __future__ import annotations
@@ -42,21 +43,23 @@ def _parse_variable(text: str) -> Variable:
     match = PATH.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"template variable {text!r} is not a path; write {{{{ item.key }}}} or {{{{ sample.output_text }}}}, "
-            "with .key and [0] to go deeper"
+            f"template variable {text!r} is not a path; write {{{{ item.key }}}} or "
+            "{{ sample.output_text }}, with .key and [0] to go deeper"
         )
     namespace, steps = match.groups()
     if namespace not in ("item", "sample"):
         raise ValueError(f"template variable {text!r}: the namespace must be 'item' or 'sample', not {namespace!r}")
     path = tuple(name or int(index) for name, index in STEP.findall(steps))
     if namespace == "sample" and path[0] not in SAMPLE_FIELDS:
-        raise ValueError(f"template variable {text!r}: a sample has no {path[0]!r}; {nearest(str(path[0]), SAMPLE_FIELDS)}")
+        raise ValueError(
+            f"template variable {text!r}: a sample has no {path[0]!r}; {nearest(str(path[0]), SAMPLE_FIELDS)}"
+        )
     return Variable(text, namespace, path)
 
 
 @lru_cache(maxsize=4096)
 def parse(template: str) -> tuple[str | Variable, ...]:
-    """The template as literal texts and variables, in order. Raises ValueError where a variable is malformed."""
+    """The template as texts and variables, in order. Raises ValueError where a variable is malformed."""
     pieces: list[str | Variable] = []
     end = 0
     for match in PLACEHOLDER.finditer(template):
@@ -78,36 +81,37 @@ Template = Annotated[str, AfterValidator(_checked)]
 """A string field of a grader that may hold `{{ ... }}`; a malformed one is refused when the grader loads."""
 
 
+def follow(value: Any, step: str | int) -> Any:
+    """One step of a path: the key of an object or the index of a list; LookupError where there is none."""
+    holds_steps = isinstance(value, Mapping if isinstance(step, str) else Sequence)
+    if isinstance(value, str) or not holds_steps:
+        raise LookupError(step)
+    return value[step]
+
+
 def _lookup(variable: Variable, sample: Sample, item: Item) -> Any:
     value: Any = item if variable.namespace == "item" else sample
     for depth, step in enumerate(variable.path):
         if isinstance(value, Sample):
             value = getattr(value, str(step))
             continue
-        if isinstance(step, str) and isinstance(value, Mapping) and step in value:
-            value = value[step]
-        elif (
-            isinstance(step, int)
-            and isinstance(value, Sequence)
-            and not isinstance(value, str)
-            and -len(value) <= step < len(value)
-        ):
-            value = value[step]
-        else:
-            raise _missing(variable, depth, value)
+        try:
+            value = follow(value, step)
+        except LookupError:
+            raise _missing(variable, depth, value) from None
     if value is None:
         raise _missing(variable, len(variable.path), value)
     return value
 
 
 def _missing(variable: Variable, depth: int, value: Any) -> GradingError:
-    """What the model wrote is the candidate's to get right; what the item lacks is the grader's or the data's fault."""
+    """What the model wrote is the candidate's to get right; what the item lacks is not its fault."""
     so_far = variable.namespace + "".join(f".{s}" if isinstance(s, str) else f"[{s}]" for s in variable.path[:depth])
     if variable.namespace == "sample":
-        if variable.path[0] == "output_json" and value is None:
+        if variable.path[0] == "output_json" and depth == 1 and value is None:
             detail = f"{{{{ {variable.text} }}}}: the output is not valid JSON"
         else:
-            detail = f"{{{{ {variable.text} }}}}: nothing there; {so_far} is {_short(value)}"
+            detail = f"{{{{ {variable.text} }}}}: nothing there; {so_far} is {short(value)}"
         return GradingError("sample_parse_error", detail, "candidate")
     if depth == len(variable.path):
         hint = f"{so_far} is null"
@@ -115,19 +119,25 @@ def _missing(variable: Variable, depth: int, value: Any) -> GradingError:
         step = variable.path[depth]
         hint = f"{so_far} has no {step!r}; {nearest(str(step), map(str, value))}"
     else:
-        hint = f"{so_far} is {_short(value)}, which has no {variable.path[depth]!r}"
+        hint = f"{so_far} is {short(value)}, which has no {variable.path[depth]!r}"
     return GradingError(
-        "invalid_variable_error", f"{{{{ {variable.text} }}}} was found neither in the item nor in the sample: {hint}"
+        "invalid_variable_error",
+        f"{{{{ {variable.text} }}}} was found neither in the item nor in the sample: {hint}",
     )
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def short(value: Any, limit: int = 80) -> str:
+    """The value as a message shows it: its repr, cut to `limit` characters."""
+    try:
+        text = repr(value[:limit] if isinstance(value, str) else value)
+    except RecursionError:
+        return f"a deeply nested {type(value).__name__}"
+    whole = len(text) <= limit and not (isinstance(value, str) and len(value) > limit)
+    return text if whole else text[: limit - 3] + "..."
 
 
 def resolve(template: str, sample: Sample, item: Item) -> Any:
-    """The value itself where the template is one single variable (a list stays a list), else the rendered text."""
+    """The value itself where the template is one variable (a list stays a list), else the rendered text."""
     pieces = parse(template)
     if len(pieces) == 1 and isinstance(pieces[0], Variable):
         return _lookup(pieces[0], sample, item)
@@ -141,9 +151,17 @@ def render(template: str, sample: Sample, item: Item) -> str:
     'FBN1 or TGFBR2'
     """
     return "".join(
-        piece if isinstance(piece, str) else _text(_lookup(piece, sample, item)) for piece in parse(template)
+        piece if isinstance(piece, str) else _text(piece, _lookup(piece, sample, item)) for piece in parse(template)
     )
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def _text(variable: Variable, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        detail = f"{{{{ {variable.text} }}}} is nested too deeply to be written as text"
+        if variable.namespace == "sample":
+            raise GradingError("sample_parse_error", detail, "candidate") from None
+        raise GradingError("other_error", detail) from None

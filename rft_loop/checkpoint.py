@@ -1,0 +1,130 @@
+"""Checkpoints: safetensors and JSON, written beside and renamed, checked by hash when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from rft_loop.policy import Policy, load_pretrained
+
+NAME = re.compile(r"(warm-start|step)-(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands. Nothing else is needed to go on: every draw is made from the seed and the step."""
+
+    phase: Literal["warm_start", "step"]
+    step: int
+    grader: str = ""
+    best_step: int | None = None
+    best_reward: float | None = None
+    validation: dict[str, Any] = field(default_factory=dict)  # of these weights, where they were validated
+
+
+def checkpoint_name(progress: Progress) -> str:
+    return f"{progress.phase.replace('_', '-')}-{progress.step}"
+
+
+def save_checkpoint(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer | None, progress: Progress) -> Path:
+    """Write the policy as a transformers folder, with the optimiser's state and a manifest, under `folder`."""
+    target = folder / checkpoint_name(progress)
+    partial = folder / f".{target.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    policy.model.save_pretrained(partial)
+    policy.tokenizer.save_pretrained(partial)
+    if optimizer is not None:
+        save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
+    files = {file.name: _sha256(file) for file in sorted(partial.iterdir())}
+    manifest = {"progress": asdict(progress), "files": files}
+    (partial / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+    if target.exists():  # the same step again, after a resume
+        shutil.rmtree(target)
+    os.rename(partial, target)
+    return target
+
+
+def read_progress(folder: Path) -> Progress:
+    """A checkpoint's progress, after its files were checked against its manifest. Raises ValueError if broken."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        files, progress = manifest["files"], Progress(**manifest["progress"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise ValueError(_broken(folder, f"manifest.json: {problem}")) from None
+    for name, digest in files.items():
+        if not (folder / name).is_file():
+            raise ValueError(_broken(folder, f"{name} is missing"))
+        if _sha256(folder / name) != digest:
+            raise ValueError(_broken(folder, f"{name} is not what was written (its hash differs)"))
+    return progress
+
+
+def load_checkpoint(folder: Path, device: torch.device, dtype: str) -> tuple[Policy, Progress]:
+    """The policy and progress of a checkpoint. Raises ValueError, naming the file and the remedy, if it is broken."""
+    progress = read_progress(folder)
+    return load_pretrained(str(folder), device, dtype), progress
+
+
+def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Put a checkpoint's optimiser state, where it has one, into a fresh optimiser over the same weights."""
+    file = folder / "optimizer.safetensors"
+    if not file.is_file():
+        return
+    try:
+        tensors = load_file(file)
+    except SafetensorError as problem:
+        raise ValueError(_broken(folder, f"{file.name}: {problem}")) from None
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+
+def all_checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first; warm-start ones come before step 0."""
+    found = [path for path in folder.glob("*") if NAME.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(found, key=_age)
+
+
+def prune(folder: Path, keep: int, best_step: int | None) -> None:
+    """Delete what is not needed: all but the newest `keep`, step 0, and the best."""
+    checkpoints = all_checkpoints(folder)
+    kept = {*checkpoints[-keep:], folder / "step-0", folder / f"step-{best_step}"}
+    for path in checkpoints:
+        if path not in kept:
+            shutil.rmtree(path)
+
+
+def _age(path: Path) -> tuple[bool, int]:
+    match = NAME.fullmatch(path.name)
+    assert match is not None
+    return match[1] == "step", int(match[2])
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    return {
+        f"{index}.{name}": value.contiguous()
+        for index, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def _broken(folder: Path, reason: str) -> str:
+    return f"broken checkpoint {folder}: {reason}; delete that folder to go on from the one before it"

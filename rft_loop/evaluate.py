@@ -1,0 +1,66 @@
+"""Evaluate: a model's answers to a data set, graded. One greedy answer per item, as validation during training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from graders.grader import Grader
+from graders.sample import Sample
+from graders.score import grade_many
+from graders.statistics import Summary, summarise
+from rft_loop.checkpoint import Progress, all_checkpoints, read_progress
+from rft_loop.items import Rows, prompts_of
+from rft_loop.loop import answer
+from rft_loop.policy import Policy
+from rft_loop.record import write_beside
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """The checkpoint of a run with the highest validation reward so far."""
+    saved = all_checkpoints(folder / "checkpoints")
+    if not saved:
+        raise FileNotFoundError(f"{folder} has no checkpoint yet")
+    progress: Progress = read_progress(saved[-1])
+    if progress.best_step is None:
+        raise ValueError(f"{folder} has not been validated yet: its newest checkpoint is {saved[-1].name}")
+    return folder / "checkpoints" / f"step-{progress.best_step}"
+
+
+def outputs_of(policy: Policy, items: Rows, max_new_tokens: int, decode_rows: int = 512) -> list[dict[str, Any]]:
+    """The model's stored outputs, in the form `assay grade` reads: `{"id", "item", "sample"}` a row."""
+    rollouts = answer(policy, prompts_of(policy, items, max_new_tokens), max_new_tokens, decode_rows)
+    return [
+        {
+            "id": str(row.get("id", number)),
+            "item": row,
+            "sample": {"output_text": rollout.text},
+            "finish": rollout.finish,
+        }
+        for number, (row, rollout) in enumerate(zip(items.rows, rollouts, strict=True), start=1)
+    ]
+
+
+def write_outputs(path: Path, outputs: Sequence[dict[str, Any]]) -> None:
+    """Store outputs as JSON Lines, whole or not at all."""
+    write_beside(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in outputs))
+
+
+def grade_outputs(
+    outputs: Sequence[dict[str, Any]],
+    grader: Grader,
+    cluster: str | None = None,
+    concurrency: int = 16,
+    after_row: Callable[[int], None] = lambda done: None,
+) -> tuple[list[dict[str, Any]], Summary]:
+    """The outputs with their grades beside them, and the summary; `cluster` is an item key, as in `assay grade`."""
+    pairs = [(Sample.of(row["sample"]), row["item"]) for row in outputs]
+    grades = []
+    for grade in grade_many(grader, pairs, concurrency):
+        grades.append(grade)
+        after_row(len(grades))
+    clusters = [json.dumps(row["item"][cluster], sort_keys=True) for row in outputs] if cluster else None
+    graded = [row | grade.to_wire() for row, grade in zip(outputs, grades, strict=True)]
+    return graded, summarise(grades, clusters)

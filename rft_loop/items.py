@@ -1,0 +1,105 @@
+"""Items: the rows a run trains and validates on, checked before anything is spent on them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graders.grader import Grader
+from graders.rows import read_rows
+from graders.sample import Sample
+from rft_loop.policy import Policy
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a data file with the place of each, for messages."""
+
+    rows: list[dict[str, Any]]
+    places: list[str]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def read_items(path: Path, last_role: str = "user") -> Rows:
+    """Rows in OpenAI's format: `messages`, the last one by `last_role`, and any further keys.
+
+    Raises ValueError naming file, line and what was expected.
+    """
+    rows, places = [], []
+    for place, row in read_rows(path):
+        _check_messages(place, row.get("messages"), last_role)
+        rows.append(row)
+        places.append(place)
+    if not rows:
+        raise ValueError(f"{path}: no rows")
+    return Rows(rows, places)
+
+
+def _check_messages(place: str, messages: Any, last_role: str) -> None:
+    if not isinstance(messages, list) or not messages:
+        raise ValueError(f"{place}: 'messages' must be a list of {{role, content}}, not {_short(messages)}")
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+            raise ValueError(f"{place}: a message is {{role, content}} with text as content, not {_short(message)}")
+        if message.get("role") not in ROLES:
+            raise ValueError(f"{place}: role {message.get('role')!r} is none of {', '.join(ROLES)}")
+    if messages[-1]["role"] != last_role:
+        wanted = "the model answers it" if last_role == "user" else "it is the answer to learn"
+        raise ValueError(
+            f"{place}: the last message must be the {last_role}'s ({wanted}), not {messages[-1]['role']!r}"
+        )
+
+
+def check_gradable(grader: Grader, items: Rows) -> None:
+    """Refuse rows that the grader could never decide: a missing reference, a name outside the list.
+
+    Each row is graded once with an empty output. Graders that wait on a network are not asked.
+    """
+    if grader.waits:
+        return
+    for place, row in zip(items.places, items.rows, strict=True):
+        grade = grader(Sample(""), row)
+        if grade.score is None:
+            raise ValueError(f"{place}: grader {grader.label!r} cannot grade this row: {grade.why}")
+
+
+def prompts_of(
+    policy: Policy, items: Rows, max_new_tokens: int, max_prompt_tokens: int | None = None
+) -> list[list[int]]:
+    """Token ids of every row's prompt. Refuses one too long for the recipe or the model's context."""
+    context = getattr(policy.model.config, "max_position_embeddings", None) or 10**9
+    prompts = [policy.prompt_ids(row["messages"]) for row in items.rows]
+    for place, prompt in zip(items.places, prompts, strict=True):
+        if max_prompt_tokens is not None and len(prompt) > max_prompt_tokens:
+            raise ValueError(f"{place}: the prompt has {len(prompt)} tokens; max_prompt_tokens is {max_prompt_tokens}")
+        if len(prompt) + max_new_tokens > context:
+            raise ValueError(
+                f"{place}: {len(prompt)} prompt tokens and max_new_tokens={max_new_tokens} "
+                f"exceed the model's context of {context}; lower max_new_tokens or shorten the prompt"
+            )
+    return prompts
+
+
+def draw(count: int, per_step: int, step: int, seed: int) -> Sequence[int]:
+    """Which items step number `step` (from 1) uses: each epoch a new order, made from the seed alone."""
+    orders: dict[int, list[int]] = {}
+    chosen = []
+    for position in range((step - 1) * per_step, step * per_step):
+        epoch = position // count
+        if epoch not in orders:
+            orders[epoch] = list(range(count))
+            random.Random(f"items {seed} {epoch}").shuffle(orders[epoch])
+        chosen.append(orders[epoch][position % count])
+    return chosen
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

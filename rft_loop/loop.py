@@ -1,0 +1,357 @@
+"""The loop: sample, grade, reward, compare within the group, update, validate. `train` is the story in one screen.
+
+How it differs from textbook GRPO: one optimiser step per batch by default, so the clip only acts with
+`updates_per_step` above 1; the old log-probs are the sampler's own, recorded as the tokens were drawn; an undecided
+grade gives no advantage instead of a zero reward; no reference model.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from graders.grade import Grade
+from graders.grader import Grader
+from graders.registry import load
+from graders.sample import Sample
+from graders.score import grade_many
+from graders.statistics import summarise
+from rewards.reward import rewards_of
+from rft_loop.advantage import group_advantages, zero_spread_share
+from rft_loop.checkpoint import (
+    Progress,
+    all_checkpoints,
+    load_checkpoint,
+    load_optimizer,
+    prune,
+    save_checkpoint,
+)
+from rft_loop.decode import sample
+from rft_loop.items import Rows, check_gradable, draw, prompts_of, read_items
+from rft_loop.policy import Policy, choose_device, load_policy
+from rft_loop.recipe import Recipe
+from rft_loop.record import Run, Split, mend_torn_line, read_events, write_beside
+from rft_loop.rollout import Rollout
+from rft_loop.supervised import warm_start
+from rft_loop.update import learning_rate, make_optimizer, update
+
+View = Callable[[dict[str, Any]], None]
+BUDGET_WINDOW = 10  # steps over which the share of undecided grades is judged
+
+
+class StoppedError(RuntimeError):
+    """The run stopped itself: too many grades could not be decided."""
+
+
+@dataclass
+class Training:
+    """What a run holds while it goes: made by `prepare`, moved on by `train`."""
+
+    recipe: Recipe
+    run: Run
+    view: View
+    grader: Grader
+    items: Rows
+    held_out: Rows
+    policy: Policy
+    optimizer: torch.optim.Optimizer
+    progress: Progress
+    prompts: list[list[int]]
+    held_out_prompts: list[list[int]]
+    undecided: deque[int]
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        self.view(self.run.event(kind, **fields))
+
+
+def train(recipe: Recipe, run: Run, view: View = lambda event: None) -> Progress:
+    """Run a recipe to its end, from its last checkpoint where it has one. Raises StoppedError past the error budget."""
+    started = time.monotonic()
+    training = prepare(recipe, run, view)
+    if training.progress.phase == "warm_start":
+        warm_up(training)
+    for step in range(training.progress.step + 1, recipe.steps + 1):
+        clock = Clock()
+        chosen = draw(len(training.items), recipe.items_per_step, step, recipe.seed)
+        rollouts = sample(
+            training.policy,
+            [training.prompts[index] for index in chosen],
+            per_prompt=recipe.group_size,
+            max_new_tokens=recipe.max_new_tokens,
+            temperature=recipe.temperature,
+            seed=seed_of(recipe.seed, step),
+            decode_rows=recipe.decode_rows,
+        )
+        clock.lap("sample")
+        indices = [index for index in chosen for _ in range(recipe.group_size)]
+        grades = grade_rollouts(training, "train", step, rollouts, [training.items.rows[index] for index in indices])
+        clock.lap("grade")
+        rewards = rewards_of(grades, [len(rollout.tokens) for rollout in rollouts], recipe.reward, seed=step)
+        advantages = group_advantages(rewards, recipe.group_size, recipe.advantage)
+        write_rollouts(training, "train", step, indices, rollouts, grades, rewards, advantages)
+        stay_within_budget(training, step, grades)
+        rate = learning_rate(recipe.learning_rate, step, recipe.warmup_steps, recipe.steps, recipe.schedule)
+        stats = update(training.policy, training.optimizer, rollouts, advantages, recipe, rate)
+        clock.lap("update")
+        training.tell(
+            "step", step=step, of=recipe.steps, learning_rate=rate, **vars_of(stats),
+            **measures(rollouts, grades, rewards, recipe), **clock.laps(),
+        )  # fmt: skip
+        training.progress = replace(training.progress, step=step, validation={})
+        if step % recipe.eval_every == 0 or step == recipe.steps:
+            validate(training)
+        if step % recipe.save_every == 0 or step == recipe.steps or training.progress.best_step == step:
+            save(training)
+    finish(training, time.monotonic() - started)
+    return training.progress
+
+
+def prepare(recipe: Recipe, run: Run, view: View) -> Training:
+    """Everything checked and loaded before anything is spent; a run with checkpoints goes on from its newest."""
+    torch.manual_seed(recipe.seed)
+    grader = load(recipe.grader)
+    items, held_out = read_items(recipe.train), read_items(recipe.validation)
+    check_gradable(grader, items)
+    check_gradable(grader, held_out)
+    saved = all_checkpoints(run.checkpoints)
+    undecided: deque[int] = deque(maxlen=BUDGET_WINDOW)
+    if saved:
+        policy, progress = load_checkpoint(saved[-1], choose_device(recipe.device), recipe.dtype)
+        if progress.grader != grader.identity:
+            raise ValueError(
+                f"{run.folder} was graded by {progress.grader}, and the grader is now {grader.identity}: "
+                "its definition or code has changed; start a new run, or restore the grader"
+            )
+        mend_torn_line(run)
+        view(run.event("resume", phase=progress.phase, step=progress.step))
+        undecided.extend(event["undecided"] for event in read_events(run.folder) if event["event"] == "step")
+    else:
+        learned = read_items(recipe.warm_start.data, "assistant").rows if recipe.warm_start else []
+        policy = load_policy(recipe, [*items.rows, *learned])
+        progress = Progress("warm_start", 0, grader.identity)
+        mend_torn_line(run)
+    optimizer = make_optimizer(policy, recipe)
+    if saved:
+        load_optimizer(saved[-1], optimizer)
+    training = Training(
+        recipe, run, view, grader, items, held_out, policy, optimizer, progress,
+        prompts_of(policy, items, recipe.max_new_tokens, recipe.max_prompt_tokens),
+        prompts_of(policy, held_out, recipe.max_new_tokens, recipe.max_prompt_tokens),
+        undecided,
+    )  # fmt: skip
+    if not saved:
+        counts = {"train": len(items), "validation": len(held_out)}
+        training.tell(
+            "start", name=recipe.name, grader=grader.identity, items=counts,
+            parameters=policy.parameters, device=str(policy.device),
+        )  # fmt: skip
+    return training
+
+
+def warm_up(training: Training) -> None:
+    """The supervised warm start, if the recipe has one, then the first validation and checkpoint step-0."""
+    recipe, spec = training.recipe, training.recipe.warm_start
+    if spec is not None:
+
+        def after_step(step: int, loss: float, rate: float) -> None:
+            training.tell("warm_start", step=step, of=spec.steps, loss=loss, learning_rate=rate)
+            training.progress = replace(training.progress, step=step)
+            if step % recipe.save_every == 0:
+                save(training)
+
+        rows = read_items(spec.data, "assistant")
+        warm_start(training.policy, training.optimizer, rows, spec, recipe, after_step, training.progress.step)
+    training.optimizer = make_optimizer(training.policy, recipe)
+    training.progress = replace(training.progress, phase="step", step=0)
+    validate(training)
+    save(training)
+
+
+def validate(training: Training) -> None:
+    """Answer the whole validation split greedily, grade it, and remember whether it is the best so far."""
+    recipe, step = training.recipe, training.progress.step
+    rollouts = answer(training.policy, training.held_out_prompts, recipe.max_new_tokens, recipe.decode_rows)
+    grades = grade_rollouts(training, "validation", step, rollouts, training.held_out.rows)
+    write_rollouts(training, "validation", step, range(len(rollouts)), rollouts, grades)
+    summary = summarise(grades)
+    if summary.scored is None or summary.error_rate > recipe.max_error_rate:
+        stop(training, f"{_by_kind(summary.errors)} of {summary.n} validation grades could not be decided")
+    assert summary.scored is not None
+    reward = summary.scored.mean
+    best = training.progress.best_reward is None or reward > training.progress.best_reward
+    found = {"reward": reward, "low": summary.scored.low, "high": summary.scored.high, "n": summary.n}
+    length = statistics.fmean(len(rollout.tokens) for rollout in rollouts)
+    training.tell("validation", step=step, **found, errors=dict(summary.errors), mean_length=length, best=best)
+    training.progress = replace(training.progress, validation=found)
+    if best:
+        training.progress = replace(training.progress, best_step=step, best_reward=reward)
+
+
+def save(training: Training) -> None:
+    optimizer = None if training.progress == replace(training.progress, phase="step", step=0) else training.optimizer
+    path = save_checkpoint(training.run.checkpoints, training.policy, optimizer, training.progress)
+    training.tell("checkpoint", phase=training.progress.phase, step=training.progress.step, path=path.name)
+    prune(training.run.checkpoints, training.recipe.keep_checkpoints, training.progress.best_step)
+
+
+def finish(training: Training, seconds: float) -> None:
+    """Close the record: the `end` event and summary.json."""
+    progress, run = training.progress, training.run
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    start = next(e for e in read_events(run.folder) if e["event"] == "validation")
+    summary = {
+        "grader": training.grader.identity,
+        "best_checkpoint": f"checkpoints/step-{progress.best_step}",
+        "best_step": progress.best_step,
+        "validation_start": start["reward"],
+        "validation_best": progress.best_reward,
+        "seconds": round(seconds, 1),
+        "peak_rss_mb": round(peak),
+    }
+    training.tell("end", **summary)
+    write_beside(run.folder / "summary.json", json.dumps(summary, indent=2))
+
+
+def answer(policy: Policy, prompts: Sequence[Sequence[int]], max_new_tokens: int, decode_rows: int) -> list[Rollout]:
+    """One greedy answer per prompt: what validation and `assay eval` judge."""
+    return sample(
+        policy,
+        prompts,
+        per_prompt=1,
+        max_new_tokens=max_new_tokens,
+        temperature=0.0,
+        seed=0,
+        decode_rows=decode_rows,
+    )
+
+
+def grade_rollouts(
+    training: Training, split: Split, step: int, rollouts: Sequence[Rollout], rows: Sequence[dict[str, Any]]
+) -> list[Grade]:
+    """Grade rollouts against their rows; grades recorded before a break are taken over, not made again."""
+    recorded = training.run.recorded_grades(split, step, training.grader.identity, rollouts)
+    if recorded is not None:
+        return recorded
+    pairs = [(Sample(rollout.text), row) for rollout, row in zip(rollouts, rows, strict=True)]
+    return list(grade_many(training.grader, pairs, training.recipe.grader_concurrency))
+
+
+def write_rollouts(
+    training: Training,
+    split: Split,
+    step: int,
+    indices: Sequence[int],
+    rollouts: Sequence[Rollout],
+    grades: Sequence[Grade],
+    rewards: Sequence[float | None] | None = None,
+    advantages: Sequence[float] | None = None,
+) -> None:
+    """Record rollouts with their grades, whatever comes of them later."""
+    size = training.recipe.group_size if split == "train" else 1
+    rows = []
+    source = training.items if split == "train" else training.held_out
+    for i, (index, rollout, grade) in enumerate(zip(indices, rollouts, grades, strict=True)):
+        rows.append(
+            {
+                "split": split,
+                "step": step,
+                "item": index,
+                "group": i // size,
+                "prompt": source.rows[index]["messages"][-1]["content"],
+                "output_text": rollout.text,
+                "tokens": len(rollout.tokens),
+                "finish": rollout.finish,
+                "score": grade.score,
+                "reward": rewards[i] if rewards is not None else grade.score,
+                "advantage": advantages[i] if advantages is not None else None,
+                "why": grade.why,
+                "error": grade.error.kind if grade.error is not None and grade.score is None else None,
+                "grade": json.dumps(grade.to_wire(), ensure_ascii=False),
+                "token_ids": rollout.tokens,
+                "logprobs": rollout.logprobs,
+            }
+        )
+    training.run.write_samples(split, step, rows)
+
+
+def stay_within_budget(training: Training, step: int, grades: Sequence[Grade]) -> None:
+    """Stop when a whole step, or too large a share of the last ten steps' grades, could not be decided."""
+    errors = Counter(grade.error.kind for grade in grades if grade.score is None and grade.error is not None)
+    training.undecided.append(sum(errors.values()))
+    budget = training.recipe.max_error_rate * BUDGET_WINDOW * len(grades)
+    if sum(training.undecided) > budget or (errors and training.undecided[-1] == len(grades)):
+        example = next(grade.why for grade in grades if grade.score is None)
+        stop(
+            training,
+            f"{_by_kind(errors)} of {len(grades)} grades of step {step} could not be decided: {example}",
+        )
+
+
+def stop(training: Training, reason: str) -> None:
+    training.tell("stop", step=training.progress.step, reason=reason)
+    raise StoppedError(
+        f"stopped after step {training.progress.step}: {reason}. Undecided grades passed "
+        f"max_error_rate={training.recipe.max_error_rate}; mend the grader's cause, then --resume {training.run.folder}"
+    )
+
+
+def measures(
+    rollouts: Sequence[Rollout], grades: Sequence[Grade], rewards: Sequence[float | None], recipe: Recipe
+) -> dict[str, Any]:
+    """A step's figures under the names that TRL's dashboards use."""
+    decided = [reward for reward in rewards if reward is not None]
+    lengths = [len(rollout.tokens) for rollout in rollouts]
+    errors = Counter(grade.error.kind for grade in grades if grade.score is None and grade.error is not None)
+    return {
+        "reward": statistics.fmean(decided) if decided else None,
+        "reward_std": statistics.stdev(decided) if len(decided) > 1 else 0.0,
+        "frac_reward_zero_std": zero_spread_share(rewards, recipe.group_size),
+        "undecided": sum(errors.values()),
+        "errors": dict(errors),
+        "completions/mean_length": statistics.fmean(lengths),
+        "completions/max_length": max(lengths),
+        "completions/clipped_ratio": statistics.fmean(rollout.finish == "length" for rollout in rollouts),
+    }
+
+
+def vars_of(stats: Any) -> dict[str, float]:
+    return {
+        "loss": stats.loss,
+        "grad_norm": stats.grad_norm,
+        "entropy": stats.entropy,
+        "clip_ratio/region_mean": stats.clipped,
+        "sampling/sampling_logp_difference/max": stats.logprob_gap,
+    }
+
+
+class Clock:
+    """Seconds between laps, under TRL-like names."""
+
+    def __init__(self) -> None:
+        self._last = self._start = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._laps[f"timing_s/{name}"] = round(now - self._last, 4)
+        self._last = now
+
+    def laps(self) -> dict[str, float]:
+        return self._laps | {"step_time": round(time.perf_counter() - self._start, 4)}
+
+
+def seed_of(seed: int, step: int) -> int:
+    """The sampler's seed of one step: made anew each step, so that nothing random needs saving."""
+    return (seed * 1_000_003 + step) % (2**63)
+
+
+def _by_kind(errors: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in errors.items())

@@ -1,0 +1,138 @@
+"""Policy: the model being trained with its tokenizer. Where it comes from is decided here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as hf_logging
+
+from rft_loop.recipe import Recipe, ScratchModel
+from rft_loop.scratch import build_model, build_tokenizer, texts_of
+
+hf_logging.set_verbosity_error()
+hf_logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A causal language model and its tokenizer, on one device."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    end_ids: frozenset[int]  # every id that ends an answer: the tokenizer's and the generation config's
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.model.device)
+
+    @property
+    def parameters(self) -> int:
+        return sum(weight.numel() for weight in self.model.parameters())
+
+    def prompt_ids(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Token ids of the conversation with the assistant's turn opened."""
+        return self._ids(messages, add_generation_prompt=True)
+
+    def answer_ids(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[int]]:
+        """Prompt ids and answer ids of a conversation that ends with the assistant's message, end token included."""
+        prompt = self.prompt_ids(messages[:-1])
+        whole = self._ids(messages, add_generation_prompt=False)
+        if whole[: len(prompt)] != prompt:
+            raise ValueError(
+                "the chat template writes the prompt differently once it is answered; "
+                "supervised training needs a template whose prompt is a prefix of the whole conversation"
+            )
+        answer = whole[len(prompt) :]
+        for position, token in enumerate(answer):
+            if token in self.end_ids:
+                return prompt, answer[: position + 1]
+        return prompt, answer
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The answer as graders see it: special tokens left out."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def _ids(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> list[int]:
+        if self.tokenizer.chat_template is None:  # a base model: plain text, a blank line before the answer
+            opening = "\n\n" if add_generation_prompt or messages[-1]["role"] != "assistant" else ""
+            end = self.tokenizer.eos_token if not opening else ""
+            text = "\n\n".join(str(message["content"]) for message in messages) + opening + (end or "")
+            return list(self.tokenizer(text)["input_ids"])
+        text = self.tokenizer.apply_chat_template(
+            [dict(message) for message in messages],
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+        )
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def load_policy(recipe: Recipe, rows: Iterable[dict[str, Any]] = ()) -> Policy:
+    """The policy a recipe starts from. `rows` are the training rows: a scratch tokenizer is built from them alone."""
+    device = choose_device(recipe.device)
+    if isinstance(recipe.model, ScratchModel):
+        tokenizer = build_tokenizer(texts_of(rows, recipe.model.scratch.fields), recipe.model.scratch)
+        model = build_model(tokenizer, recipe.model.scratch, recipe.seed)
+        return make_policy(model.to(device, getattr(torch, recipe.dtype)), tokenizer)
+    return load_pretrained(recipe.model, device, recipe.dtype)
+
+
+def load_pretrained(source: str, device: torch.device, dtype: str = "float32") -> Policy:
+    """A policy from a local folder, a `.gguf` file, or a hub id."""
+    path = Path(source)
+    options: dict[str, Any] = {}
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise FileNotFoundError(f"no GGUF file {source!r}")
+        source, options = str(path.parent), {"gguf_file": path.name}
+    elif path.exists() and not (path / "config.json").is_file():
+        raise FileNotFoundError(f"{source!r} is no model folder: it has no config.json")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype), **options)
+    except OSError as problem:
+        reason = str(problem).strip().splitlines()[0]
+        raise FileNotFoundError(
+            f"model {source!r} is neither a local folder with a config.json nor reachable as a hub id: {reason}"
+        ) from None
+    if options:
+        model = _without_quantization(model)
+    return make_policy(model.to(device), tokenizer)
+
+
+def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Policy:
+    """The policy of a model and its tokenizer. Raises ValueError where neither names a token that ends an answer."""
+    ends: set[int] = set()
+    for given in (
+        tokenizer.eos_token_id,
+        model.generation_config.eos_token_id if model.generation_config else None,
+    ):
+        ends |= {given} if isinstance(given, int) else set(given or ())
+    if not ends:
+        raise ValueError("neither the tokenizer nor the generation config names an end token; answers could not end")
+    model.config.use_cache = True
+    return Policy(model, tokenizer, frozenset(ends))
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` takes the GPU where there is one."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda: no CUDA device is visible here; use device=auto or device=cpu")
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(wanted)
+
+
+def _without_quantization(model: PreTrainedModel) -> PreTrainedModel:
+    """A GGUF model arrives dequantised yet marked quantised, which forbids saving it; the same weights, unmarked."""
+    config = model.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    plain = type(model)(config).to(model.dtype)
+    plain.load_state_dict(model.state_dict())
+    plain.generation_config = model.generation_config
+    return plain

@@ -1,0 +1,226 @@
+"""Recipe: everything a run can be told, in one model. Read from YAML, TOML or JSON, overridden with `-s a.b=value`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from graders.template import nearest
+from rewards.reward import RewardSpec
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Scratch(Section):
+    """A small Llama with random weights, and a tokenizer built from the training data. For demos and tests."""
+
+    tokens: Literal["lines", "words", "characters"] = "lines"  # what one token stands for
+    fields: tuple[str, ...] = ()  # keys of a row, besides its messages, whose texts the tokenizer should know
+    hidden_size: int = Field(160, ge=8)
+    intermediate_size: int = Field(480, ge=8)
+    num_hidden_layers: int = Field(3, ge=1)
+    num_attention_heads: int = Field(4, ge=1)
+    num_key_value_heads: int | None = None
+    max_position_embeddings: int = Field(512, ge=8)
+    tie_word_embeddings: bool = True
+
+
+class ScratchModel(Section):
+    """`model: {scratch: {...}}`"""
+
+    scratch: Scratch
+
+
+class WarmStart(Section):
+    """Supervised training before step 1, on rows whose last message is the assistant's answer."""
+
+    data: Path
+    steps: int = Field(ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(20, ge=0)
+
+
+class Recipe(Section):
+    """What to train, on what, judged by what, and how. Stored whole with the run."""
+
+    # What
+    name: str = Field("run", pattern=r"^[\w.-]+$")  # the run's folder is <runs>/<name>
+    runs: Path = Path("runs")
+    model: str | ScratchModel  # hub id, local folder, file.gguf, or {scratch: {...}}
+    train: Path  # JSON Lines; the last message of each row is the user's
+    validation: Path
+    grader: str | dict[str, Any]  # a file.json, file.py:name, or the grader's JSON itself
+    reward: RewardSpec = RewardSpec()
+    warm_start: WarmStart | None = None
+
+    # Rollouts
+    steps: int = Field(100, ge=0)
+    items_per_step: int = Field(16, ge=1)
+    group_size: int = 8  # rollouts of one item; advantages compare within it
+    max_new_tokens: int = Field(256, ge=1)
+    max_prompt_tokens: int = Field(4096, ge=1)
+    temperature: float = Field(1.0, gt=0)
+
+    # Update
+    learning_rate: float = Field(1e-5, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    schedule: Literal["constant", "linear"] = "constant"  # linear falls to 0 at the last step
+    advantage: Literal["grpo", "mean"] = "grpo"  # divided by the group's spread, or only centred
+    clip_low: float = Field(0.2, gt=0, lt=1)
+    clip_high: float = Field(0.2, gt=0)
+    aggregation: Literal["token", "sequence", "constant"] = "token"
+    updates_per_step: int = Field(1, ge=1)  # passes over one step's rollouts
+    micro_batch_rows: int = Field(256, ge=1)  # rollouts per forward pass; the gradient does not depend on it
+    entropy_bonus: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+
+    # Watching
+    eval_every: int = Field(20, ge=1)
+    save_every: int = Field(20, ge=1)  # also the warm start's interval
+    keep_checkpoints: int = Field(2, ge=1)  # the newest ones; step 0 and the best are kept besides
+    max_error_rate: float = Field(0.05, ge=0, le=1)  # undecided share of a step past which the run stops
+
+    # Machine
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    decode_rows: int = Field(512, ge=1)  # rollouts decoded side by side
+    grader_concurrency: int = Field(16, ge=1)  # calls under way at once, for graders that wait on a network
+
+    @field_validator("group_size")
+    @classmethod
+    def _a_group_compares(cls, size: int) -> int:
+        if size < 2:
+            raise ValueError(f"group_size={size}: a group of one has no one to be compared with; use 2 or more")
+        return size
+
+    @model_validator(mode="after")
+    def _has_something_to_do(self) -> Recipe:
+        if self.steps == 0 and self.warm_start is None:
+            raise ValueError("steps=0 without a warm_start: there is nothing to train; set steps, or use assay eval")
+        return self
+
+
+# Paths inside a recipe file are relative to the file; those given with -s, to the working directory.
+PATH_KEYS = ("train", "validation", "grader", "model", "warm_start.data")
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a `.yaml`, `.toml` or `.json` file, with `key=value` overrides (dots go into sections).
+
+    Raises FileNotFoundError for a missing file, ValueError naming key, value and remedy for anything malformed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no recipe {str(path)!r}")
+    data = _parse(path)
+    for key in PATH_KEYS:
+        _anchor(data, key.split("."), path.parent)
+    for override in overrides:
+        _override(data, override)
+    return recipe_from(data, str(path))
+
+
+def recipe_from(data: dict[str, Any], place: str) -> Recipe:
+    """The recipe in plain data; `place` opens every complaint."""
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as problem:
+        raise ValueError(f"{place}: " + "; ".join(_complaints(problem, data))) from None
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    text = path.read_text(encoding="utf-8")
+    try:
+        match path.suffix:
+            case ".yaml" | ".yml":
+                data = yaml.safe_load(text)
+            case ".toml":
+                data = tomllib.loads(text)
+            case ".json":
+                data = json.loads(text)
+            case other:
+                raise ValueError(f"a recipe is .yaml, .toml or .json, not {other or 'without a suffix'!r}")
+    except (yaml.YAMLError, ValueError) as problem:
+        raise ValueError(f"{path}: {problem}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: a recipe is a mapping of keys to values, not {type(data).__name__}")
+    return data
+
+
+def _anchor(data: dict[str, Any], keys: list[str], folder: Path) -> None:
+    """Make a relative path absolute when such a file or folder stands beside the recipe."""
+    for key in keys[:-1]:
+        data = data.get(key) or {}
+        if not isinstance(data, dict):
+            return
+    value = data.get(keys[-1])
+    if not isinstance(value, str) or Path(value).is_absolute():
+        return
+    is_path = keys[-1] not in ("model", "grader") or (folder / value.rpartition(":")[0]).is_file()
+    if is_path or (folder / value).exists():
+        data[keys[-1]] = str((folder / value).resolve())
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals:
+        raise ValueError(f"-s {override!r}: expected key=value, as in -s learning_rate=3e-4")
+    *sections, key = name.strip().split(".")
+    for section in sections:
+        inner = data.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ValueError(f"-s {override!r}: {section!r} is {inner!r}, not a section")
+        data = inner
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)  # YAML 1.1 reads 3e-4 as a string
+    data[key] = value
+
+
+def _complaints(problem: ValidationError, data: dict[str, Any]) -> list[str]:
+    lines = []
+    for finding in problem.errors():
+        names = [str(part) for part in finding["loc"] if part not in ("str", "ScratchModel")]
+        place = ".".join(names)
+        if finding["type"] == "extra_forbidden":
+            lines.append(f"unknown key {place!r}; {nearest(names[-1], _known_keys(names[:-1]))}")
+        elif finding["type"] == "missing":
+            lines.append(f"key {place!r} is missing")
+        elif names[:1] == ["model"] and finding["type"] == "string_type" and isinstance(data.get("model"), dict):
+            continue  # the other branch of the union has the useful complaint
+        else:
+            message = finding["msg"].removeprefix("Value error, ")
+            given = "" if "=" in message else f" (given: {finding['input']!r})"
+            lines.append(f"{place}: {message}{given}" if place and "=" not in message else message)
+    return lines
+
+
+def _known_keys(sections: list[str]) -> Sequence[str]:
+    known: dict[str, type[BaseModel]] = {
+        "": Recipe,
+        "warm_start": WarmStart,
+        "reward": RewardSpec,
+        "model": ScratchModel,
+        "model.scratch": Scratch,
+    }
+    return sorted(known.get(".".join(sections), Recipe).model_fields)
+
+
+def resolved(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON-ready data with every default filled in."""
+    return recipe.model_dump(mode="json")

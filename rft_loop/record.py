@@ -1,0 +1,177 @@
+"""Record: a run's folder. Events as JSON Lines with one writer, every rollout with its grade as Parquet."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from graders.grade import Grade
+from rft_loop.recipe import Recipe, recipe_from, resolved
+from rft_loop.rollout import Rollout
+
+Split = Literal["train", "validation"]
+
+
+class Run:
+    """One execution of a recipe, and the folder it is recorded in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def events_file(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def event(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Append one event and give it back. A number that is not finite is written as null."""
+        event: dict[str, Any] = {"time": round(time.time(), 3), "event": kind} | _finite(fields)
+        with self.events_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n")
+        return event
+
+    def samples_file(self, split: Split, step: int) -> Path:
+        return self.folder / "samples" / f"part-{split}-{step:06d}.parquet"
+
+    def write_samples(self, split: Split, step: int, rows: Sequence[dict[str, Any]]) -> None:
+        """Record one step's rollouts, one row each, beside the earlier parts."""
+        import pyarrow
+        from pyarrow import parquet
+
+        file = self.samples_file(split, step)
+        file.parent.mkdir(exist_ok=True)
+        partial = file.with_suffix(".partial")
+        parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows], _schema()), partial)
+        os.replace(partial, file)
+
+    def recorded_grades(self, split: Split, step: int, grader: str, rollouts: Sequence[Rollout]) -> list[Grade] | None:
+        """The grades of this step if they were recorded before a break, for these very outputs; else None."""
+        from pyarrow import parquet
+
+        file = self.samples_file(split, step)
+        if not file.is_file():
+            return None
+        columns = parquet.read_table(file, columns=["output_text", "grade"]).to_pydict()
+        if columns["output_text"] != [rollout.text for rollout in rollouts]:
+            return None
+        grades = [Grade.from_wire(json.loads(text)) for text in columns["grade"]]
+        return grades if all(grade.grader == grader and grade.score is not None for grade in grades) else None
+
+    @contextmanager
+    def only_writer(self) -> Iterator[None]:
+        """Hold the run's lock; raises ValueError when another process is writing to it."""
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"{self.folder}: another process is writing to this run; wait for it or stop it"
+                ) from None
+            yield
+
+
+def create_run(recipe: Recipe) -> Run:
+    """A fresh folder `<runs>/<name>` holding the resolved recipe. Refused where one exists."""
+    folder = recipe.runs / recipe.name
+    if (folder / "recipe.json").exists():
+        raise ValueError(
+            f"{folder} holds a run already; continue it with --resume {folder}, or choose another with -s name=..."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_beside(folder / "recipe.json", json.dumps(resolved(recipe), indent=2, ensure_ascii=False))
+    return Run(folder)
+
+
+def open_run(folder: str | Path) -> tuple[Run, Recipe]:
+    """An existing run and its recipe. Raises FileNotFoundError where there is none."""
+    folder = Path(folder)
+    file = folder / "recipe.json"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{str(folder)!r} is no run: it has no recipe.json (runs are folders made by assay train)"
+        )
+    return Run(folder), recipe_from(json.loads(file.read_text(encoding="utf-8")), str(file))
+
+
+def read_events(folder: str | Path) -> list[dict[str, Any]]:
+    """A run's events, in order, without what a later `resume` superseded and without a torn last line."""
+    events: list[dict[str, Any]] = []
+    file = Path(folder) / "events.jsonl"
+    if not file.is_file():
+        return events
+    for line in file.read_bytes().split(b"\n"):
+        try:
+            event = json.loads(line)
+        except ValueError:  # torn by a kill; what follows it is whole again
+            continue
+        if event["event"] == "resume":
+            events = [earlier for earlier in events if not _superseded(earlier, event)]
+        events.append(event)
+    return events
+
+
+def _superseded(event: dict[str, Any], resume: dict[str, Any]) -> bool:
+    """What came after the checkpoint a run was resumed from happens again."""
+    order = ("start", "warm_start", "step")
+    phases = {"validation": "step", "checkpoint": "step", "stop": "step", "end": "step"}
+    phase = event.get("phase") or phases.get(event["event"], event["event"])
+    if phase not in order:
+        return False
+    return (order.index(phase), event.get("step", 0)) > (order.index(resume["phase"]), resume["step"])
+
+
+def mend_torn_line(run: Run) -> None:
+    """End a line that a kill cut short, so that the next event starts on a line of its own."""
+    if run.events_file.is_file() and run.events_file.stat().st_size:
+        with run.events_file.open("rb+") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+
+
+def write_beside(path: Path, text: str) -> None:
+    """Write a file whole or not at all: beside it first, then renamed."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    types = {
+        "split": pa.string(),
+        "step": pa.int64(),
+        "item": pa.int64(),
+        "group": pa.int64(),
+        "prompt": pa.string(),
+        "output_text": pa.string(),
+        "tokens": pa.int64(),
+        "finish": pa.string(),
+        "score": pa.float64(),
+        "reward": pa.float64(),
+        "advantage": pa.float64(),
+        "why": pa.string(),
+        "error": pa.string(),
+        "grade": pa.string(),
+        "token_ids": pa.list_(pa.int64()),
+        "logprobs": pa.list_(pa.float32()),
+    }
+    return pa.schema(list(types.items()))

@@ -1,0 +1,17 @@
+"""Rollout: a sample with its tokens and log-probs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One answer the policy gave to one prompt."""
+
+    prompt: tuple[int, ...]
+    tokens: tuple[int, ...]  # the end token included when finish is "stop"
+    logprobs: tuple[float, ...]  # the sampler's own, one per token, at the sampling temperature
+    finish: Literal["stop", "length"]
+    text: str

@@ -1,0 +1,71 @@
+"""The pages in docs/graders are run: each built-in has one, complete, and its example gives its grade."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graders import grader_class, load
+from graders.registry import BUILT_IN
+
+PAGES = Path(__file__).resolve().parents[1] / "docs" / "graders"
+HEADINGS = [
+    "What it measures",
+    "When to use it",
+    "How it can be fooled",
+    "Example with its grade",
+    "Options",
+    "Cost",
+]
+BLOCK = re.compile(r"^```json( grader)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def page(name: str) -> str:
+    path = PAGES / f"{name}.md"
+    assert path.is_file(), f"the built-in grader {name!r} has no page {path}"
+    return path.read_text(encoding="utf-8")
+
+
+def section(name: str, heading: str) -> str:
+    _, found, rest = page(name).partition(f"\n## {heading}\n")
+    assert found, f"{name}.md has no section {heading!r}"
+    return rest.partition("\n## ")[0].strip()
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_grader_has_a_page_with_the_same_sections(name: str) -> None:
+    assert page(name).startswith(f"# {name}\n")
+    assert re.findall(r"^## (.*)$", page(name), re.MULTILINE) == HEADINGS
+    assert all(len(section(name, heading)) > 40 for heading in HEADINGS)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_option_is_explained_on_the_page(name: str) -> None:
+    missing = [field for field in grader_class(name).model_fields if f"`{field}`" not in section(name, "Options")]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_example_gives_the_printed_grade(name: str) -> None:
+    blocks = BLOCK.findall(section(name, "Example with its grade"))
+    assert [marker for marker, _ in blocks] == [" grader", "", ""]
+    definition, row, expected = (json.loads(text) for _, text in blocks)
+    assert definition["type"] == name
+    grade: dict[str, Any] = load(definition)(row["sample"], row["item"]).to_wire()
+    assert grade["score"] == pytest.approx(expected["score"], abs=1e-12)
+    assert grade["why"] == expected["why"]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_cost_names_the_command_that_measures_it(name: str) -> None:
+    cost = section(name, "Cost")
+    assert re.search(r"\d,\d{3} grades\s+a\s+second", cost)
+    assert "`python benchmarks/graders.py`" in cost
+
+
+def test_no_page_describes_a_grader_that_does_not_exist() -> None:
+    assert {path.stem for path in PAGES.glob("*.md")} == set(BUILT_IN)

@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import PrivateAttr
+
+from graders import ERROR_KINDS, Grade, Grader, GradingError, Item, Sample, as_grader, grade_many, load
+
+STRING_CHECK: dict[str, Any] = {
+    "type": "string_check",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.gene}}",
+    "operation": "eq",
+}
+DEFINITIONS: list[dict[str, Any]] = [
+    STRING_CHECK,
+    {**STRING_CHECK, "name": "exact"},
+    {
+        "type": "text_similarity",
+        "input": "{{sample.output_text}}",
+        "reference": "{{item.gene}}",
+        "evaluation_metric": "fuzzy_match",
+        "pass_threshold": 0.8,
+    },
+    {"type": "rank", "reference": "{{item.gene}}"},
+    {"type": "rank", "reference": {"FBN1": 2, "FBN2": 1}, "credit": "dcg", "max_length": 5, "name": "genes"},
+    {"type": "rank", "reference": ["FBN1", "{{item.gene}}"], "credit": {"rule": "top_k", "k": 5}},
+    {"type": "multi", "graders": {"same": STRING_CHECK}, "calculate_output": "2*same"},
+]
+GENE = {"gene": "FBN1"}
+
+
+class Fixed(Grader):
+    type: str = "fixed"
+
+    _answer: Any = PrivateAttr(None)
+
+    def grade(self, sample: Sample, item: Item) -> Any:
+        return self._answer
+
+
+def fixed(answer: Any, name: str = "") -> Grader:
+    grader = Fixed(name=name)
+    grader._answer = answer
+    return grader
+
+
+class Waits(Grader):
+    type: str = "waits"
+    seconds: float = 0.01
+
+    async def grade_async(self, sample: Sample, item: Item) -> float:
+        await asyncio.sleep(self.seconds)
+        return float(sample.output_text)
+
+
+def error_of(grade: Grade) -> tuple[str, str]:
+    assert grade.score is None
+    assert grade.error is not None
+    assert grade.error.kind in ERROR_KINDS
+    return grade.error.kind, grade.error.fault
+
+
+# A grade
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_grade_holds_a_finite_number_or_none(score: float) -> None:
+    with pytest.raises(ValueError, match="finite number or None"):
+        Grade(score, "broken")
+
+
+def test_an_undecided_grade_must_say_why() -> None:
+    with pytest.raises(ValueError, match="must carry an error"):
+        Grade(None, "no idea")
+
+
+def test_a_candidates_fault_is_decided_and_any_other_is_not() -> None:
+    assert Grade.failed("sample_parse_error", "no JSON").status == "scored"
+    assert Grade.undecided("timeout", "slow", "infra").status == "error"
+
+
+def test_a_grade_survives_being_written_and_read() -> None:
+    grade = load(DEFINITIONS[-1])("FBN1", GENE)
+    assert Grade.from_wire(json.loads(json.dumps(grade.to_wire()))).to_wire() == grade.to_wire()
+
+
+# What a grader answers
+
+
+@pytest.mark.parametrize(("answer", "score"), [(1, 1.0), (0.25, 0.25), (True, 1.0), (Grade(0.5, "half"), 0.5)])
+def test_a_number_or_a_grade_is_an_answer(answer: Any, score: float) -> None:
+    grade = fixed(answer)("x")
+    assert (grade.score, type(grade.score)) == (score, float)
+
+
+def test_numpy_numbers_become_floats_that_go_into_json() -> None:
+    np = pytest.importorskip("numpy")
+    for answer in (np.float32(0.5), np.int64(1), np.bool_(True), Grade(np.float32(0.5), "half")):
+        assert json.dumps(fixed(answer)("x").to_wire())
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (math.nan, "nonfinite"),
+        (math.inf, "nonfinite"),
+        (10**400, "nonfinite"),
+        (1.5, "out_of_range"),
+        (-0.001, "out_of_range"),
+        (Grade(7.0, "seven"), "out_of_range"),
+        (None, "other_error"),
+        ("1.0", "other_error"),
+        ([1.0], "other_error"),
+        (1j, "other_error"),
+    ],
+)
+def test_any_other_answer_is_an_undecided_grade(answer: Any, kind: str) -> None:
+    assert error_of(fixed(answer)("x")) == (kind, "grader")
+
+
+def test_a_score_out_of_range_keeps_what_led_to_it() -> None:
+    part = Grade(1.0, "part")
+    grade = fixed(Grade(7.0, "seven", parts={"a": part}, extracted="x", usage={"tokens": 5}))("x")
+    assert (grade.why, grade.extracted) == ("fixed scored 7.0, outside its range [0, 1]", "x")
+    assert (grade.parts, grade.usage) == ({"a": part}, {"tokens": 5})
+
+
+def test_an_exception_is_an_undecided_grade_that_names_it_and_its_place() -> None:
+    def broken(sample: Sample, item: Item) -> float:
+        return float(item["no such key"])
+
+    grade = as_grader(broken)("x")
+    assert error_of(grade) == ("other_error", "grader")
+    assert grade.why.startswith("KeyError: 'no such key' (test_graders_grade.py:")
+
+
+def test_endless_recursion_is_an_undecided_grade() -> None:
+    def endless(sample: Sample, item: Item) -> float:
+        return endless(sample, item)
+
+    assert error_of(as_grader(endless)("x")) == ("other_error", "grader")
+
+
+@pytest.mark.parametrize(("fault", "score"), [("candidate", 0.0), ("grader", None), ("infra", None), ("unknown", None)])
+def test_only_the_candidates_own_fault_is_decided(fault: Any, score: float | None) -> None:
+    def raises(sample: Sample, item: Item) -> float:
+        raise GradingError("timeout", "took too long", fault)
+
+    grade = as_grader(raises)("x")
+    assert grade.score == score
+    assert grade.error is not None
+    assert (grade.error.kind, grade.error.fault, grade.why) == ("timeout", fault, "took too long")
+
+
+def test_every_grade_bears_its_grader_and_its_time() -> None:
+    grader = fixed(1.0, name="mine")
+    grade = grader("x")
+    assert grade.grader == grader.identity
+    assert grade.grader.startswith("mine@")
+    assert grade.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("sample", "text"),
+    [("FBN1", "FBN1"), (Sample("FBN1"), "FBN1"), ({"output_text": "FBN1"}, "FBN1"), ({}, "")],
+)
+def test_a_sample_may_be_a_text_a_mapping_or_a_sample(sample: Any, text: str) -> None:
+    assert load(STRING_CHECK)(sample, {"gene": text}).score == 1.0
+
+
+def test_a_malformed_sample_is_an_undecided_grade() -> None:
+    assert error_of(load(STRING_CHECK)({"output_txt": "FBN1"}, GENE)) == ("other_error", "grader")
+    assert error_of(load(STRING_CHECK)({"output_text": 5}, GENE)) == ("other_error", "grader")
+
+
+# Graders that wait
+
+
+def test_a_grader_that_waits_is_called_like_any_other_also_inside_a_running_loop() -> None:
+    assert Waits()("0.5").score == 0.5
+
+    async def inside() -> tuple[Grade, Grade]:
+        return Waits()("0.25"), await Waits().call_async("0.75")
+
+    assert [grade.score for grade in asyncio.run(inside())] == [0.25, 0.75]
+
+
+def test_pure_graders_can_be_awaited_too() -> None:
+    assert asyncio.run(load(STRING_CHECK).call_async("FBN1", GENE)).score == 1.0
+
+
+def test_what_a_waiting_grader_raises_is_an_undecided_grade() -> None:
+    assert error_of(Waits()("not a number")) == ("other_error", "grader")
+
+
+def test_many_samples_keep_their_order_and_wait_together() -> None:
+    grades = list(grade_many(Waits(), [(str(n / 40), {}) for n in range(40)], concurrency=20))
+    assert [grade.score for grade in grades] == [n / 40 for n in range(40)]
+
+
+# Functions as graders
+
+
+def half(sample: Sample, item: Item) -> float:
+    return 0.5
+
+
+async def later(sample: Sample, item: Item) -> float:
+    await asyncio.sleep(0)
+    return 0.5
+
+
+class Callable5:
+    def __call__(self, sample: Sample, item: Item) -> float:
+        return 5.0
+
+
+@pytest.mark.parametrize(("judge", "name"), [(half, "half"), (later, "later"), (Callable5(), "Callable5")])
+def test_a_function_is_a_grader_without_limits_on_its_range(judge: Callable[..., Any], name: str) -> None:
+    grade = as_grader(judge)("x")
+    assert grade.score in (0.5, 5.0)
+    assert grade.grader.startswith(f"{name}@")
+
+
+def test_a_function_without_a_file_is_a_grader_too() -> None:
+    space: dict[str, Any] = {}
+    exec(compile("def typed_in(sample, item):\n    return 0.5\n", "<stdin>", "exec"), space)
+    assert as_grader(space["typed_in"])("x").score == 0.5
+
+
+def test_what_is_no_function_is_refused() -> None:
+    with pytest.raises(TypeError, match="a grader is a Grader or a function"):
+        as_grader(5)  # type: ignore[arg-type]
+
+
+def test_a_users_file_called_graders_py_loads_beside_our_package(tmp_path: Path) -> None:
+    file = tmp_path / "graders.py"
+    file.write_text("from graders import Grade\ndef full(sample, item):\n    return Grade(1.0, 'full')\n")
+    assert load(f"{file}:full")("x").why == "full"
+    assert load({"type": "function", "source": f"{file}:full", "name": "mine"}).label == "mine"
+
+
+def test_a_class_in_a_file_loads_with_its_options_and_is_written_back(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from typing import Literal\n"
+        "from graders import Grader\n"
+        "class Share(Grader):\n"
+        "    type: str = 'share'\n"
+        "    share: float = 0.5\n"
+        "    def grade(self, sample, item):\n"
+        "        return self.share\n"
+        "class Named(Share):\n"
+        "    type: Literal['named'] = 'named'\n"
+    )
+    grader = load({"type": f"{file}:Share", "share": 0.25})
+    assert grader("x").score == 0.25
+    assert grader.identity.startswith("Share@")
+    assert load(grader.to_wire()) == grader
+    assert load(f"{file}:Share")("x").score == 0.5
+    assert load(f"{file}:Named")("x").score == 0.5
+    with pytest.raises(ValueError, match="unknown key 'shre'; did you mean 'share'"):
+        load({"type": f"{file}:Share", "shre": 0.25})
+
+
+# Identity, equality, wire form
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_a_definition_survives_being_written_and_read(definition: dict[str, Any]) -> None:
+    grader = load(definition)
+    grader("FBN1", GENE)  # what a grader has done makes no difference
+    wire = json.loads(json.dumps(grader.to_wire()))
+    again = load(wire)
+    assert again == grader
+    assert hash(again) == hash(grader)
+    assert again.to_wire() == wire
+    assert again.identity == grader.identity
+    assert again == load(definition)
+    for key, value in definition.items():
+        if key not in ("graders", "credit"):
+            assert wire[key] == value
+
+
+def test_the_identity_changes_with_the_definition() -> None:
+    identities = {load(definition).identity for definition in DEFINITIONS}
+    assert len(identities) == len(DEFINITIONS)
+    grader = load(STRING_CHECK)
+    assert grader.identity == load(dict(reversed(STRING_CHECK.items()))).identity
+    assert grader.model_copy(update={"operation": "ne"}).identity != grader.identity
+
+
+def test_the_identity_changes_with_the_source_and_not_with_a_reload(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    source = "from graders import Grader\nclass Mine(Grader):\n    type: str = 'mine'\n"
+    file.write_text(source + "    def grade(self, sample, item):\n        return 1.0\n")
+    definition = {"type": f"{file}:Mine"}
+    before = load(definition).identity
+    assert load(definition).identity == before
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.py").write_text(source + "    def grade(self, sample, item):\n        return 0.0\n")
+    assert load({"type": f"{elsewhere}/mine.py:Mine"}).identity != before
+
+
+def test_graders_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load(STRING_CHECK).name = "other"  # type: ignore[misc]
