@@ -110,7 +110,7 @@ class Grader(BaseModel):
     @cached_property
     def identity(self) -> str:
         """`<name>@<hash>`: the hash covers the definition and the code that gives it meaning."""
-        digest = hashlib.sha256(json.dumps(self.to_wire(), sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(_placeless(self.to_wire()), sort_keys=True).encode())
         # Sorted by name and text, not by path: the same code has the same hash wherever it is installed.
         for source in sorted(path.name.encode() + path.read_bytes() for path in self.code_files()):
             digest.update(source)
@@ -230,6 +230,18 @@ def _run(call: Callable[..., Any], *arguments: Any) -> Grade:
     thread.start()
     thread.join()
     return answers[0]
+
+
+def _placeless(wire: Any) -> Any:
+    """A definition without the folders of its files: the same grader elsewhere is the same grader."""
+    if isinstance(wire, list):
+        return [_placeless(element) for element in wire]
+    if not isinstance(wire, dict):
+        return wire
+    return {
+        key: value.rpartition("/")[2] if key in ("type", "source") and isinstance(value, str) else _placeless(value)
+        for key, value in wire.items()
+    }
 
 
 @lru_cache(maxsize=256)

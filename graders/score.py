@@ -82,7 +82,7 @@ def grade_file(
             fresh = grade_many(grader, [(row.sample, row.item) for row in window.rows], concurrency)
             for row, grade in zip(window.rows, fresh, strict=True):
                 noted(row, grade)
-                line_file.write(json.dumps({"id": row.id} | grade.to_wire(), ensure_ascii=False).encode() + b"\n")
+                line_file.write(json.dumps({"id": row.id} | grade.to_wire()).encode() + b"\n")
                 key_file.write(_key(grader, row) + b"\n")
             line_file.flush()
             key_file.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -42,17 +43,27 @@ def save_checkpoint(folder: Path, policy: Policy, optimizer: torch.optim.Optimiz
     partial = folder / f".{target.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    policy.model.save_pretrained(partial)
-    policy.tokenizer.save_pretrained(partial)
-    if optimizer is not None:
-        save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
-    files = {file.name: _sha256(file) for file in sorted(partial.iterdir())}
-    manifest = {"progress": asdict(progress), "files": files}
-    (partial / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+    try:
+        _write(partial, policy, optimizer, progress)
+    except (OSError, SafetensorError) as problem:
+        shutil.rmtree(partial, ignore_errors=True)  # half a checkpoint is of no use, and the disk may be full
+        if "No space left" in str(problem):  # safetensors gives the system's error as text
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from None
+        raise
     if target.exists():  # the same step again, after a resume
         shutil.rmtree(target)
     os.rename(partial, target)
     return target
+
+
+def _write(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer | None, progress: Progress) -> None:
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    if optimizer is not None:
+        save_file(_optimizer_tensors(optimizer), folder / "optimizer.safetensors")
+    files = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+    manifest = {"progress": asdict(progress), "files": files}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
 
 
 def read_progress(folder: Path) -> Progress:
@@ -73,7 +84,12 @@ def read_progress(folder: Path) -> Progress:
 def load_checkpoint(folder: Path, device: torch.device, dtype: str) -> tuple[Policy, Progress]:
     """The policy and progress of a checkpoint. Raises ValueError, naming the file and the remedy, if it is broken."""
     progress = read_progress(folder)
-    return load_pretrained(str(folder), device, dtype), progress
+    policy = load_pretrained(str(folder), device, dtype)
+    for weight in policy.model.parameters():
+        # A file's tensors lie where the file has them; matrix kernels sum in another order where memory is aligned
+        # otherwise, and a resumed run would differ from an unbroken one in the last bit.
+        weight.data = weight.data.clone()
+    return policy, progress
 
 
 def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
@@ -88,7 +104,7 @@ def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
+        state.setdefault(int(index), {})[name] = tensor.clone()  # aligned, as in load_checkpoint
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 

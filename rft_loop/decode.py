@@ -84,7 +84,6 @@ def sample(
     generator = torch.Generator(device=policy.device).manual_seed(seed)
     at_once = max(1, decode_rows // per_prompt)
     rollouts: list[Rollout] = []
-    policy.model.eval()
     for start in range(0, len(prompts), at_once):
         part = prompts[start : start + at_once]
         rollouts += _decode(policy, part, per_prompt, max_new_tokens, temperature, generator)

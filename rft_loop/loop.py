@@ -274,7 +274,7 @@ def write_rollouts(
                 "advantage": advantages[i] if advantages is not None else None,
                 "why": grade.why,
                 "error": grade.error.kind if grade.error is not None and grade.score is None else None,
-                "grade": json.dumps(grade.to_wire(), ensure_ascii=False),
+                "grade": json.dumps(grade.to_wire()),
                 "token_ids": rollout.tokens,
                 "logprobs": rollout.logprobs,
             }

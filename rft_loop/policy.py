@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils import logging as hf_logging
 
 from rft_loop.recipe import Recipe, ScratchModel
@@ -92,20 +100,26 @@ def load_pretrained(source: str, device: torch.device, dtype: str = "float32") -
     elif path.exists() and not (path / "config.json").is_file():
         raise FileNotFoundError(f"{source!r} is no model folder: it has no config.json")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        tokenizer = _tokenizer_class(path).from_pretrained(source, **options)
         model = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype), **options)
     except OSError as problem:
         reason = str(problem).strip().splitlines()[0]
         raise FileNotFoundError(
             f"model {source!r} is neither a local folder with a config.json nor reachable as a hub id: {reason}"
         ) from None
+    except Exception as problem:  # a damaged file can raise anything
+        reason = (str(problem).strip().splitlines() or [""])[0]
+        raise ValueError(f"model {str(path)!r} cannot be loaded: {type(problem).__name__}: {reason}") from problem
     if options:
         model = _without_quantization(model)
     return make_policy(model.to(device), tokenizer)
 
 
 def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Policy:
-    """The policy of a model and its tokenizer. Raises ValueError where neither names a token that ends an answer."""
+    """The policy of a model and its tokenizer.
+
+    Raises ValueError where neither names a token that ends an answer, or the model has no cache to share.
+    """
     ends: set[int] = set()
     for given in (
         tokenizer.eos_token_id,
@@ -114,8 +128,27 @@ def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> P
         ends |= {given} if isinstance(given, int) else set(given or ())
     if not ends:
         raise ValueError("neither the tokenizer nor the generation config names an end token; answers could not end")
+    if not all(hasattr(layer, "batch_select_indices") for layer in DynamicCache(config=model.config).layers):
+        raise ValueError(
+            f"model type {model.config.model_type!r} carries a recurrent state instead of keys and values, "
+            "which rollouts of one prompt cannot share; use a model with attention in every layer"
+        )
     model.config.use_cache = True
+    model.eval()  # for good: with dropout, the trainer would score other odds than the sampler drew by
     return Policy(model, tokenizer, frozenset(ends))
+
+
+def _tokenizer_class(folder: Path) -> Any:
+    """For some model types AutoTokenizer puts its own class, and so its own splitting, in the place of a generic one.
+
+    A tokenizer saved as generic, as those from scratch and from a GGUF file are, must come back as it was.
+    """
+    settings = folder / "tokenizer_config.json"
+    if settings.is_file():
+        saved = json.loads(settings.read_text(encoding="utf-8")).get("tokenizer_class")
+        if saved == PreTrainedTokenizerFast.__name__:
+            return PreTrainedTokenizerFast
+    return AutoTokenizer
 
 
 def choose_device(wanted: str) -> torch.device:

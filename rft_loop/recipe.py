@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from graders.template import nearest
-from rewards.reward import RewardSpec
+from rewards.reward import LengthCharge, RewardSpec
 
 
 class Section(BaseModel):
@@ -131,6 +131,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         _anchor(data, key.split("."), path.parent)
     for override in overrides:
         _override(data, override)
+    for key in PATH_KEYS:  # absolute as well: the stored recipe must mean the same from any other folder
+        _anchor(data, key.split("."), Path.cwd())
     return recipe_from(data, str(path))
 
 
@@ -143,8 +145,8 @@ def recipe_from(data: dict[str, Any], place: str) -> Recipe:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         match path.suffix:
             case ".yaml" | ".yml":
                 data = yaml.safe_load(text)
@@ -185,17 +187,26 @@ def _override(data: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             raise ValueError(f"-s {override!r}: {section!r} is {inner!r}, not a section")
         data = inner
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"-s {override!r}: {text!r} is no YAML value; quote it if it is meant as text") from None
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)  # YAML 1.1 reads 3e-4 as a string
     data[key] = value
 
 
+EITHER = {
+    "model": "a hub id, a folder, a .gguf file, or {scratch: {...}}",
+    "grader": "a file.json, file.py:name, or the grader's JSON itself",
+}
+
+
 def _complaints(problem: ValidationError, data: dict[str, Any]) -> list[str]:
     lines = []
     for finding in problem.errors():
-        names = [str(part) for part in finding["loc"] if part not in ("str", "ScratchModel")]
+        names = [str(part) for part in finding["loc"] if part not in ("str", "ScratchModel", "dict[str,any]")]
         place = ".".join(names)
         if finding["type"] == "extra_forbidden":
             lines.append(f"unknown key {place!r}; {nearest(names[-1], _known_keys(names[:-1]))}")
@@ -203,11 +214,13 @@ def _complaints(problem: ValidationError, data: dict[str, Any]) -> list[str]:
             lines.append(f"key {place!r} is missing")
         elif names[:1] == ["model"] and finding["type"] == "string_type" and isinstance(data.get("model"), dict):
             continue  # the other branch of the union has the useful complaint
+        elif place in EITHER:
+            lines.append(f"{place}: expected {EITHER[place]} (given: {finding['input']!r})")
         else:
             message = finding["msg"].removeprefix("Value error, ")
             given = "" if "=" in message else f" (given: {finding['input']!r})"
             lines.append(f"{place}: {message}{given}" if place and "=" not in message else message)
-    return lines
+    return list(dict.fromkeys(lines))  # each branch of a union complains
 
 
 def _known_keys(sections: list[str]) -> Sequence[str]:
@@ -215,6 +228,7 @@ def _known_keys(sections: list[str]) -> Sequence[str]:
         "": Recipe,
         "warm_start": WarmStart,
         "reward": RewardSpec,
+        "reward.length": LengthCharge,
         "model": ScratchModel,
         "model.scratch": Scratch,
     }

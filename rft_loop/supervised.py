@@ -28,7 +28,6 @@ def warm_start(
     `after_step` is told the step, its mean loss per answer token in nats, and its learning rate.
     """
     pairs = [policy.answer_ids(row["messages"]) for row in rows.rows]
-    policy.model.train()
     for step in range(done + 1, spec.steps + 1):
         rate = learning_rate(spec.learning_rate, step, spec.warmup_steps, spec.steps, "linear")
         for group in optimizer.param_groups:

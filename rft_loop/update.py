@@ -107,7 +107,6 @@ def update(
     lengths = torch.tensor([len(rollout.tokens) for rollout in rollouts])
     weights = token_weights(lengths, int(lengths.max()), recipe.aggregation, recipe.max_new_tokens)
 
-    policy.model.train()
     totals = dict.fromkeys(("loss", "entropy", "clipped", "tokens"), 0.0)
     gap = norm = 0.0
     for update_pass in range(recipe.updates_per_step):

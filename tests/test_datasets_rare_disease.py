@@ -585,7 +585,7 @@ def test_a_baseline_refuses_a_spoilt_set(
 
 
 def test_the_grader_files_credit_the_rank_of_the_gene(built: Path) -> None:
-    folder = ROOT / "examples" / "rare_disease" / "graders"
+    folder = ROOT / "examples" / "rare_disease"
     row = rows_of(built, "test")[0]
     others = [gene for gene in json.loads((built / "genes.json").read_text()) if gene != row["gene"]]
     scores = {}

@@ -313,3 +313,14 @@ def test_the_identity_changes_with_the_source_and_not_with_a_reload(tmp_path: Pa
 def test_graders_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load(STRING_CHECK).name = "other"  # type: ignore[misc]
+
+
+def test_the_same_file_elsewhere_is_the_same_grader(tmp_path: Path) -> None:
+    identities = set()
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        file = tmp_path / place / "mine.py"
+        file.write_text("def judge(sample, item):\n    return 1.0\n")
+        identities.add(load(f"{file}:judge").identity)
+        identities.add(load({"type": "function", "source": f"{file}:judge", "name": "judge"}).identity)
+    assert len(identities) == 1

@@ -148,6 +148,7 @@ def row(patient: Patient, labels: Mapping[str, str], genes: Sequence[str]) -> di
             {"role": "user", "content": symptoms},
         ],
         "gene": patient.gene,
+        "candidates": list(genes),
         "present": present,
         "absent": absent,
         "source": patient.source,

@@ -114,7 +114,7 @@ def baseline(name: str, data: Path, outputs: Path) -> Path:
 def answers(model: Path, data: Path, path: Path) -> Path:
     """A model's answers to the test split, which nothing before this has read."""
     if not path.is_file():
-        grader = HERE / "graders/reward.json"
+        grader = HERE / "reward.json"
         sh(
             "assay",
             "eval",
@@ -137,7 +137,7 @@ def grade(path: Path, cluster: str | None) -> tuple[list[tuple[float, Any]], dic
     clusters = [json.dumps(row.item[cluster]) for row in rows] if cluster else None
     summaries = {}
     for measure in MEASURES:
-        grades = list(grade_many(load(HERE / f"graders/{measure}.json"), ((row.sample, row.item) for row in rows)))
+        grades = list(grade_many(load(HERE / f"{measure}.json"), ((row.sample, row.item) for row in rows)))
         summaries[measure] = summarise(grades, clusters)
         if measure == "reward":
             rewards = [grade.score for grade in grades if grade.score is not None]

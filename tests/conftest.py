@@ -1,0 +1,54 @@
+"""What the tests share: one thread, no network, and a tiny policy small enough to read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from rft_loop.policy import Policy
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny tensors, one thread
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+LETTERS = "abcdefghijklmnop "
+
+
+@pytest.fixture
+def tiny_policy() -> Callable[..., Policy]:
+    """Makes a policy with random weights and a token a letter: 25 tokens, `<|end|>` among them."""
+    return make_tiny_policy
+
+
+def make_tiny_policy(family: str = "llama", seed: int = 0, ends: list[int] | None = None, **options: Any) -> Policy:
+    """`family` is any decoder that transformers has a config for; `ends` the generation config's own end tokens."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from rft_loop.policy import make_policy
+    from rft_loop.recipe import Scratch
+    from rft_loop.scratch import build_tokenizer
+
+    tokenizer = build_tokenizer([LETTERS], Scratch(tokens="characters"))
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = AutoConfig.for_model(
+        family,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=128,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        **{**sizes, **options},
+    )
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():  # larger than at birth, so that the next token is no mere coin toss
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                weight.mul_(6.0)
+    if ends is not None:
+        model.generation_config.eos_token_id = ends
+    return make_policy(model, tokenizer)

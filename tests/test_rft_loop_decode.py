@@ -1,0 +1,258 @@
+"""Decoding, checked against a plain forward pass over each answer alone and against transformers' own `generate`."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from rft_loop.decode import sample
+from rft_loop.policy import Policy, make_policy
+from rft_loop.rollout import Rollout
+from rft_loop.update import score
+
+PAD, END = 0, 1
+LETTERS = range(8, 25)
+# Decoders that share nothing but the cache's interface: rotary or learned positions, grouped heads, sliding windows.
+FAMILIES: list[dict[str, Any]] = [
+    {"family": "llama", "num_key_value_heads": 2},
+    {"family": "qwen2", "num_key_value_heads": 2},
+    {"family": "gpt_neox"},
+    {"family": "gpt2"},
+    {"family": "mistral", "num_key_value_heads": 2, "sliding_window": 6},
+]
+MakePolicy = Callable[..., Policy]
+families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: str(family["family"]))
+
+
+def prompts(*lengths: int, seed: int = 0) -> list[list[int]]:
+    draws = random.Random(seed)
+    return [[5, *draws.choices(LETTERS, k=length - 2), 6] for length in lengths]
+
+
+UNEVEN = prompts(12, 3, 7, 2, 20, 7)
+
+
+def draw(policy: Policy, asked: Sequence[Sequence[int]] = UNEVEN, **options: Any) -> list[Rollout]:
+    defaults: dict[str, Any] = {"per_prompt": 3, "max_new_tokens": 20, "temperature": 1.0, "seed": 1}
+    return sample(policy, asked, **(defaults | options))
+
+
+def greedy(policy: Policy, asked: Sequence[Sequence[int]] = UNEVEN, **options: Any) -> list[tuple[int, ...]]:
+    return [rollout.tokens for rollout in draw(policy, asked, per_prompt=1, temperature=0.0, **options)]
+
+
+@torch.no_grad()
+def alone(policy: Policy, rollout: Rollout, temperature: float) -> torch.Tensor:
+    """Log-probs of a rollout's tokens by one forward pass over it: no padding, no cache, nothing shared."""
+    ids = torch.tensor([[*rollout.prompt, *rollout.tokens]])
+    logits = policy.model(input_ids=ids, use_cache=False).logits[0, len(rollout.prompt) - 1 : -1]
+    logprobs = torch.log_softmax(logits / temperature, dim=-1)
+    return logprobs.gather(-1, torch.tensor(rollout.tokens)[:, None])[:, 0]
+
+
+def largest_gap(found: Sequence[float] | torch.Tensor, wanted: torch.Tensor) -> float:
+    found = torch.as_tensor(found)
+    assert found.shape == wanted.shape
+    return float((found - wanted).abs().max())
+
+
+@families
+def test_greedy_is_what_transformers_generates(tiny_policy: MakePolicy, family: dict[str, Any]) -> None:
+    policy = tiny_policy(**family)
+    for prompt, tokens in zip(UNEVEN, greedy(policy), strict=True):
+        ids = torch.tensor([prompt])
+        wanted = policy.model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=20, pad_token_id=PAD
+        )
+        assert list(tokens) == wanted[0, len(prompt) :].tolist()
+
+
+@families
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_sampled_log_probs_are_those_of_the_answer_alone(
+    tiny_policy: MakePolicy, family: dict[str, Any], temperature: float
+) -> None:
+    policy = tiny_policy(**family)
+    rollouts = draw(policy, temperature=temperature)
+    assert len({len(rollout.tokens) for rollout in rollouts}) > 1  # rows did end at different times
+    for rollout in rollouts:
+        assert largest_gap(rollout.logprobs, alone(policy, rollout, temperature)) < 1e-5
+
+
+@families
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_the_trainer_scores_what_the_sampler_drew(
+    tiny_policy: MakePolicy, family: dict[str, Any], temperature: float
+) -> None:
+    policy = tiny_policy(**family)
+    rollouts = draw(policy, temperature=temperature)
+    scored = score(policy, rollouts, temperature)
+    for row, rollout in enumerate(rollouts):
+        found = scored.logprobs[row, : len(rollout.tokens)].detach()
+        assert largest_gap(rollout.logprobs, found) < 1e-5
+        assert largest_gap(found, alone(policy, rollout, temperature)) < 1e-5
+        assert scored.tokens[row, : len(rollout.tokens)].tolist() == list(rollout.tokens)
+        assert scored.mask[row].tolist() == [i < len(rollout.tokens) for i in range(scored.mask.shape[1])]
+
+
+def test_the_trainer_scores_rollouts_in_any_order_and_company(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    rollouts = draw(policy)
+    random.Random(0).shuffle(rollouts)
+    together = score(policy, rollouts, 1.0).logprobs
+    for row, rollout in enumerate(rollouts):
+        by_itself = score(policy, [rollout], 1.0).logprobs[0].detach()
+        assert largest_gap(by_itself, together[row, : len(rollout.tokens)].detach()) < 1e-5
+
+
+def test_entropy_is_that_of_the_whole_next_token_distribution(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    rollout = draw(policy)[0]
+    ids = torch.tensor([[*rollout.prompt, *rollout.tokens]])
+    with torch.no_grad():
+        logits = policy.model(input_ids=ids).logits[0, len(rollout.prompt) - 1 : -1]
+    wanted = torch.distributions.Categorical(logits=logits / 0.7).entropy()  # type: ignore[no-untyped-call]
+    assert largest_gap(score(policy, [rollout], 0.7).entropy[0], wanted) < 1e-5
+
+
+@pytest.mark.parametrize("decode_rows", [1, 2, 4, 5, 512])
+def test_greedy_does_not_depend_on_how_many_are_decoded_side_by_side(
+    tiny_policy: MakePolicy, decode_rows: int
+) -> None:
+    policy = tiny_policy()
+    assert greedy(policy, decode_rows=decode_rows) == [greedy(policy, [prompt])[0] for prompt in UNEVEN]
+
+
+def test_greedy_does_not_depend_on_the_order_of_the_prompts(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    assert greedy(policy, UNEVEN[::-1]) == greedy(policy)[::-1]
+
+
+def test_greedy_answers_of_one_group_are_all_the_same(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    found = [rollout.tokens for rollout in draw(policy, per_prompt=3, temperature=0.0)]
+    assert found == [tokens for tokens in greedy(policy) for _ in range(3)]
+
+
+@pytest.mark.parametrize(("per_prompt", "decode_rows"), [(3, 4), (5, 12), (4, 3)])
+def test_no_rollout_is_lost_where_rows_do_not_divide(
+    tiny_policy: MakePolicy, per_prompt: int, decode_rows: int
+) -> None:
+    rollouts = draw(tiny_policy(), per_prompt=per_prompt, decode_rows=decode_rows)
+    assert [list(rollout.prompt) for rollout in rollouts] == [prompt for prompt in UNEVEN for _ in range(per_prompt)]
+
+
+def test_two_copies_of_a_prompt_stay_two_groups(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    rollouts = draw(policy, [UNEVEN[0], UNEVEN[1], UNEVEN[0]])
+    assert [list(rollout.prompt) for rollout in rollouts[6:]] == [UNEVEN[0]] * 3
+    assert [rollout.tokens for rollout in rollouts[:3]] != [rollout.tokens for rollout in rollouts[6:]]
+
+
+def test_the_same_seed_gives_the_same_rollouts_and_another_seed_others(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    assert draw(policy, seed=5) == draw(policy, seed=5)
+    assert draw(policy, seed=5) != draw(policy, seed=6)
+
+
+def test_sampling_leaves_the_global_random_state_alone(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    before = torch.random.get_rng_state()
+    draw(policy)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_stop_means_an_end_token_kept_and_length_means_cut_off(tiny_policy: MakePolicy, temperature: float) -> None:
+    rollouts = draw(tiny_policy(), per_prompt=8, max_new_tokens=12, temperature=temperature)
+    if temperature:
+        assert {rollout.finish for rollout in rollouts} == {"stop", "length"}
+    for rollout in rollouts:
+        assert END not in rollout.tokens[:-1]
+        assert len(rollout.logprobs) == len(rollout.tokens) >= 1
+        if rollout.finish == "stop":
+            assert rollout.tokens[-1] == END
+        else:
+            assert rollout.tokens[-1] != END
+            assert len(rollout.tokens) == 12
+
+
+def test_an_end_token_at_the_very_last_place_is_an_end(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    natural = next(r for r in draw(policy, max_new_tokens=20) if r.finish == "stop" and len(r.tokens) > 1)
+    length = len(natural.tokens)
+    assert natural in draw(policy, max_new_tokens=length)
+    cut = [r for r in draw(policy, max_new_tokens=length - 1) if r.prompt == natural.prompt]
+    assert any(r.tokens == natural.tokens[:-1] and r.finish == "length" for r in cut)
+
+
+def test_the_text_leaves_the_end_token_out(tiny_policy: MakePolicy) -> None:
+    for rollout in draw(tiny_policy()):
+        assert "<|" not in rollout.text
+        assert len(rollout.text) <= len(rollout.tokens)
+
+
+def test_every_end_token_of_the_generation_config_ends_an_answer(tiny_policy: MakePolicy) -> None:
+    ends = [END, 9, 12]
+    rollouts = draw(tiny_policy(ends=ends), per_prompt=30)
+    assert {rollout.tokens[-1] for rollout in rollouts if rollout.finish == "stop"} == set(ends)
+    assert not any(set(rollout.tokens[:-1]) & set(ends) for rollout in rollouts)
+
+
+def test_a_sampled_pad_token_does_not_end_an_answer(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    rollouts = [rollout for rollout in draw(policy, per_prompt=30) if PAD in rollout.tokens[:-1]]
+    assert rollouts
+    scored = score(policy, rollouts, 1.0)  # nor is it masked
+    for row, rollout in enumerate(rollouts):
+        assert int(scored.mask[row].sum()) == len(rollout.tokens)
+        assert largest_gap(rollout.logprobs, alone(policy, rollout, 1.0)) < 1e-5
+
+
+def test_the_end_token_counts_even_where_it_is_the_pad_token_too(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    policy.tokenizer.pad_token = policy.tokenizer.eos_token
+    policy.model.config.pad_token_id = policy.tokenizer.eos_token_id
+    policy = make_policy(policy.model, policy.tokenizer)
+    rollouts = [rollout for rollout in draw(policy) if rollout.finish == "stop"]
+    assert rollouts
+    scored = score(policy, rollouts, 1.0)
+    for row, rollout in enumerate(rollouts):
+        assert rollout.tokens[-1] == policy.tokenizer.pad_token_id
+        assert int(scored.mask[row].sum()) == len(rollout.tokens)
+        assert largest_gap(rollout.logprobs, scored.logprobs[row, : len(rollout.tokens)].detach()) < 1e-5
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
+def test_tokens_are_drawn_as_often_as_their_probability_says(tiny_policy: MakePolicy, temperature: float) -> None:
+    policy = tiny_policy()
+    draws = 20_000
+    rollouts = draw(policy, [UNEVEN[0]], per_prompt=draws, max_new_tokens=1, temperature=temperature, seed=11)
+    with torch.no_grad():
+        logits = policy.model(input_ids=torch.tensor([UNEVEN[0]])).logits[0, -1].double()
+    expected = torch.softmax(logits / temperature, dim=-1) * draws
+    counts = Counter(rollout.tokens[0] for rollout in rollouts)
+    found = torch.tensor([float(counts[token]) for token in range(len(expected))])
+    common = expected >= 5  # the usual condition of the chi-squared test; the rare ones make one class together
+    chi_squared = ((found - expected) ** 2 / expected)[common].sum()
+    rare = expected[~common].sum()
+    if rare > 0:
+        assert abs(found[~common].sum() - rare) <= 5 * max(1.0, float(rare)) ** 0.5
+    freedom = int(common.sum()) - 1
+    assert chi_squared < freedom + 4 * (2 * freedom) ** 0.5
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_one_new_token_is_enough(tiny_policy: MakePolicy, temperature: float) -> None:
+    policy = tiny_policy()
+    rollouts = draw(policy, max_new_tokens=1, temperature=temperature)
+    for rollout in rollouts:
+        assert len(rollout.tokens) == len(rollout.logprobs) == 1
+        assert rollout.finish == ("stop" if rollout.tokens[0] == END else "length")
+        assert largest_gap(rollout.logprobs, alone(policy, rollout, temperature or 1.0)) < 1e-5
+    assert score(policy, rollouts, 1.0).logprobs.shape == (len(rollouts), 1)

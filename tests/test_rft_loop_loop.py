@@ -1,0 +1,231 @@
+"""The loop on a task that a tiny model learns from random weights: which of two letters comes last."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pyarrow import parquet
+
+from rft_loop.loop import StoppedError, train
+from rft_loop.recipe import Recipe, load_recipe
+from rft_loop.record import Run, create_run, read_events
+
+ROOT = Path(__file__).parent.parent
+LETTERS = ROOT / "examples" / "letters"
+SMALL = ("steps=6", "items_per_step=4", "group_size=4", "eval_every=2", "save_every=2")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., tuple[Recipe, Run]]:
+    def make(*settings: str, name: str = "letters") -> tuple[Recipe, Run]:
+        recipe = load_recipe(LETTERS / "recipe.yaml", [f"runs={tmp_path}", f"name={name}", *settings])
+        return recipe, create_run(recipe)
+
+    return make
+
+
+def of_kind(run: Run, kind: str) -> list[dict[str, Any]]:
+    return [event for event in read_events(run.folder) if event["event"] == kind]
+
+
+def grader_file(tmp_path: Path, body: str) -> str:
+    (tmp_path / "judge.py").write_text(f"import random\ndef judge(sample, item):\n    {body}\n")
+    return f"grader={tmp_path / 'judge.py'}:judge"
+
+
+def test_held_out_reward_rises_from_nothing_to_most_of_it(start: Any) -> None:
+    recipe, run = start()
+    train(recipe, run)
+    first, *_, best = sorted(event["reward"] for event in of_kind(run, "validation"))
+    assert first < 0.1
+    assert best > 0.75
+
+
+def test_rewards_dealt_to_the_wrong_rollouts_teach_nothing(start: Any) -> None:
+    recipe, run = start("reward.control=shuffled", "steps=60", "eval_every=60")
+    train(recipe, run)
+    before, after = (event["reward"] for event in of_kind(run, "validation"))
+    assert after < before + 0.1
+
+
+def test_the_whole_validation_split_is_answered_before_step_1_every_interval_and_at_the_end(start: Any) -> None:
+    recipe, run = start(*SMALL, "steps=5")
+    train(recipe, run)
+    validations = of_kind(run, "validation")
+    assert [event["step"] for event in validations] == [0, 2, 4, 5]
+    assert {event["n"] for event in validations} == {56}
+
+
+def test_the_sampler_and_the_trainer_agree_on_every_log_prob(start: Any) -> None:
+    recipe, run = start("steps=10")
+    train(recipe, run)
+    gaps = [event["sampling/sampling_logp_difference/max"] for event in of_kind(run, "step")]
+    assert len(gaps) == 10
+    assert max(gaps) < 1e-4
+
+
+def test_every_rollout_is_recorded_with_its_grade(start: Any) -> None:
+    recipe, run = start(*SMALL)
+    train(recipe, run)
+    for step in range(1, 7):
+        rows = parquet.read_table(run.samples_file("train", step)).to_pylist()
+        assert len(rows) == 16
+        recorded = next(event for event in of_kind(run, "step") if event["step"] == step)
+        assert sum(row["reward"] for row in rows) / 16 == pytest.approx(recorded["reward"])
+        assert all(row["why"] and json.loads(row["grade"])["grader"].startswith("last_letter@") for row in rows)
+        assert all(len(row["token_ids"]) == len(row["logprobs"]) == row["tokens"] for row in rows)
+
+
+def test_zero_spread_groups_are_counted(start: Any, tmp_path: Path) -> None:
+    recipe, run = start(*SMALL, grader_file(tmp_path, "return 0.5"))
+    train(recipe, run)
+    assert {event["frac_reward_zero_std"] for event in of_kind(run, "step")} == {1.0}
+    first, last = (run.checkpoints / name / "model.safetensors" for name in ("step-0", "step-6"))
+    assert first.read_bytes() == last.read_bytes(), "nothing to compare, so nothing moves"
+
+
+def test_the_best_checkpoint_and_step_0_stay_and_the_others_go(start: Any) -> None:
+    recipe, run = start("steps=20", "eval_every=4", "save_every=2", "keep_checkpoints=1")
+    progress = train(recipe, run)
+    kept = {path.name for path in run.checkpoints.iterdir()}
+    assert kept == {"step-0", f"step-{progress.best_step}", "step-20"}
+
+
+def test_a_few_undecided_grades_are_masked_counted_and_do_not_stop_the_run(start: Any, tmp_path: Path) -> None:
+    body = "return 1.0 / int(hash(sample.output_text) % 40 > 0) if sample.output_text else 0.5"
+    recipe, run = start(*SMALL, "max_error_rate=0.9", grader_file(tmp_path, body))
+    train(recipe, run)
+    for event in of_kind(run, "step"):
+        assert event["undecided"] == sum(event["errors"].values())
+        assert event["reward"] is None or event["reward"] >= 0.5, "an undecided grade is never averaged in as 0"
+
+
+def test_a_run_whose_grader_breaks_stops_and_says_why(start: Any, tmp_path: Path) -> None:
+    recipe, run = start(
+        *SMALL, grader_file(tmp_path, "return len(sample.output_text) / 0 if sample.output_text else 0")
+    )
+    with pytest.raises(StoppedError, match="other_error.*ZeroDivisionError.*max_error_rate"):
+        train(recipe, run)
+    assert of_kind(run, "stop")[0]["reason"]
+    assert run.samples_file("train", 1).is_file(), "what was sampled and graded stays on record"
+
+
+def test_a_row_that_its_grader_cannot_grade_is_refused_before_anything_runs(start: Any, tmp_path: Path) -> None:
+    lines = (LETTERS / "train.jsonl").read_text().splitlines()
+    row = json.loads(lines[2])
+    del row["last"]
+    lines[2] = json.dumps(row)
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    recipe, run = start(f"train={tmp_path / 'train.jsonl'}")
+    with pytest.raises(ValueError, match=r"train\.jsonl:3: grader 'last_letter' cannot grade this row"):
+        train(recipe, run)
+
+
+def test_a_changed_grader_does_not_go_on_with_an_old_run(start: Any, tmp_path: Path) -> None:
+    setting = grader_file(tmp_path, "return 0.5 * len(sample.output_text)")
+    recipe, run = start(*SMALL, setting)
+    train(recipe, run)
+    (tmp_path / "judge.py").write_text("def judge(sample, item):\n    return 1.0\n")
+    with pytest.raises(ValueError, match="its definition or code has changed"):
+        train(recipe, run)
+
+
+# A real process, really killed
+
+
+def assay(*arguments: object) -> list[str]:
+    return [str(Path(sys.executable).with_name("assay")), *map(str, arguments)]
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+KILLED = ("steps=12", "items_per_step=4", "group_size=4", "eval_every=3", "save_every=3")
+
+
+def train_command(runs: Path, name: str, warm: Path) -> list[str]:
+    settings = [f"runs={runs}", f"name={name}", f"warm_start.data={warm}", "warm_start.steps=9", *KILLED]
+    return assay("train", LETTERS / "recipe.yaml", *(word for setting in settings for word in ("-s", setting)))
+
+
+def kill_when(command: list[str], run: Path, ready: Callable[[list[dict[str, Any]]], bool]) -> None:
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not ready(read_events(run)):
+        if process.poll() is not None or time.monotonic() > deadline:
+            assert process.stderr is not None
+            pytest.fail(f"ended before it could be killed: {process.stderr.read().decode()}")
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_run_killed_with_9_again_and_again_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:
+    warm = tmp_path / "warm.jsonl"
+    with warm.open("w") as file:
+        for line in (LETTERS / "train.jsonl").read_text().splitlines()[:40]:
+            row = json.loads(line)
+            row["messages"].append({"role": "assistant", "content": row["last"]})
+            file.write(json.dumps(row) + "\n")
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    subprocess.run(train_command(tmp_path, "unbroken", warm), check=True, env=ENVIRONMENT, capture_output=True)
+
+    def reached(kind: str, step: int) -> Callable[[list[dict[str, Any]]], bool]:
+        return lambda events: any(event["event"] == kind and event["step"] >= step for event in events)
+
+    resume = assay("train", "--resume", broken)
+    kill_when(train_command(tmp_path, "broken", warm), broken, reached("warm_start", 5))
+    kill_when(resume, broken, reached("step", random.randint(1, 5)))
+    kill_when(
+        resume, broken, lambda events: any((broken / "checkpoints").glob(".*.partial")) or reached("step", 8)(events)
+    )
+    kill_when(resume, broken, reached("checkpoint", 9))
+    subprocess.run(resume, check=True, env=ENVIRONMENT, capture_output=True)
+
+    weights = "checkpoints/step-12/model.safetensors"
+    assert (broken / weights).read_bytes() == (unbroken / weights).read_bytes()
+    optimiser = "checkpoints/step-12/optimizer.safetensors"
+    assert (broken / optimiser).read_bytes() == (unbroken / optimiser).read_bytes()
+    for folder in (unbroken, broken):
+        steps = Counter(event["step"] for event in read_events(folder) if event["event"] == "step")
+        assert steps == dict.fromkeys(range(1, 13), 1), "each step stands once in the record"
+    for part in sorted((unbroken / "samples").iterdir()):
+        one, other = (
+            parquet.read_table(part.parent.parent.parent / name / "samples" / part.name)
+            for name in ("unbroken", "broken")
+        )
+        for column in ("output_text", "score", "reward", "advantage", "token_ids", "logprobs"):
+            assert one.column(column).equals(other.column(column)), (part.name, column)
+    assert sorted(p.name for p in (unbroken / "samples").iterdir()) == sorted(
+        p.name for p in (broken / "samples").iterdir()
+    )
+
+
+def test_grades_recorded_before_a_break_are_not_made_again(start: Any, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    body = f"open({str(calls)!r}, 'a').write('x'); return float(len(sample.output_text))"
+    recipe, run = start(
+        "steps=3", "items_per_step=4", "group_size=4", "save_every=3", "eval_every=3", grader_file(tmp_path, body)
+    )
+    train(recipe, run)
+    shutil.rmtree(run.checkpoints / "step-3")
+    before = len(calls.read_text())
+    train(recipe, run)
+    checked_rows = 184 + 56  # asked once each, with an empty output, whenever a run starts
+    assert len(calls.read_text()) - before == checked_rows
