@@ -17,7 +17,7 @@ check: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/graders.py
-	$(BIN)/python benchmarks/rft_gain.py
+	$(BIN)/python benchmarks/rft_gain.py $(if $(PHENOPACKETS),--phenopackets $(PHENOPACKETS))
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -14,7 +14,7 @@ from graders.grade import Grade
 class LengthCharge(BaseModel):
     """Charge `per_token` for each token past the first `free`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     free: int = Field(ge=0)
     per_token: float = Field(gt=0)
@@ -23,7 +23,7 @@ class LengthCharge(BaseModel):
 class RewardSpec(BaseModel):
     """How rewards are made from grades. With nothing set, the reward is the score."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     length: LengthCharge | None = None
     clip: tuple[float, float] | None = None  # lowest and highest reward, applied last

@@ -70,7 +70,7 @@ def read_progress(folder: Path) -> Progress:
     """A checkpoint's progress, after its files were checked against its manifest. Raises ValueError if broken."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        files, progress = manifest["files"], Progress(**manifest["progress"])
+        files, progress = dict(manifest["files"]), Progress(**manifest["progress"])
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise ValueError(_broken(folder, f"manifest.json: {problem}")) from None
     for name, digest in files.items():

@@ -11,7 +11,7 @@ import json
 import resource
 import statistics
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +25,7 @@ from graders.sample import Sample
 from graders.score import grade_many
 from graders.statistics import summarise
 from rewards.reward import rewards_of
-from rft_loop.advantage import group_advantages, zero_spread_share
+from rft_loop.advantage import group_advantages
 from rft_loop.checkpoint import (
     Progress,
     all_checkpoints,
@@ -36,6 +36,7 @@ from rft_loop.checkpoint import (
 )
 from rft_loop.decode import sample
 from rft_loop.items import Rows, check_gradable, draw, prompts_of, read_items
+from rft_loop.measures import Clock, errors_by_kind, measures
 from rft_loop.policy import Policy, choose_device, load_policy
 from rft_loop.recipe import Recipe
 from rft_loop.record import Run, Split, mend_torn_line, read_events, write_beside
@@ -102,8 +103,8 @@ def train(recipe: Recipe, run: Run, view: View = lambda event: None) -> Progress
         stats = update(training.policy, training.optimizer, rollouts, advantages, recipe, rate)
         clock.lap("update")
         training.tell(
-            "step", step=step, of=recipe.steps, learning_rate=rate, **vars_of(stats),
-            **measures(rollouts, grades, rewards, recipe), **clock.laps(),
+            "step", step=step, of=recipe.steps, learning_rate=rate,
+            **measures(rollouts, grades, rewards, stats, recipe.group_size), **clock.laps(),
         )  # fmt: skip
         training.progress = replace(training.progress, step=step, validation={})
         if step % recipe.eval_every == 0 or step == recipe.steps:
@@ -255,36 +256,15 @@ def write_rollouts(
     advantages: Sequence[float] | None = None,
 ) -> None:
     """Record rollouts with their grades, whatever comes of them later."""
-    size = training.recipe.group_size if split == "train" else 1
-    rows = []
-    source = training.items if split == "train" else training.held_out
-    for i, (index, rollout, grade) in enumerate(zip(indices, rollouts, grades, strict=True)):
-        rows.append(
-            {
-                "split": split,
-                "step": step,
-                "item": index,
-                "group": i // size,
-                "prompt": source.rows[index]["messages"][-1]["content"],
-                "output_text": rollout.text,
-                "tokens": len(rollout.tokens),
-                "finish": rollout.finish,
-                "score": grade.score,
-                "reward": rewards[i] if rewards is not None else grade.score,
-                "advantage": advantages[i] if advantages is not None else None,
-                "why": grade.why,
-                "error": grade.error.kind if grade.error is not None and grade.score is None else None,
-                "grade": json.dumps(grade.to_wire()),
-                "token_ids": rollout.tokens,
-                "logprobs": rollout.logprobs,
-            }
-        )
-    training.run.write_samples(split, step, rows)
+    items = training.items if split == "train" else training.held_out
+    prompts = [items.rows[index]["messages"][-1]["content"] for index in indices]
+    group_size = training.recipe.group_size if split == "train" else 1
+    training.run.write_rollouts(split, step, indices, prompts, rollouts, grades, rewards, advantages, group_size)
 
 
 def stay_within_budget(training: Training, step: int, grades: Sequence[Grade]) -> None:
     """Stop when a whole step, or too large a share of the last ten steps' grades, could not be decided."""
-    errors = Counter(grade.error.kind for grade in grades if grade.score is None and grade.error is not None)
+    errors = errors_by_kind(grades)
     training.undecided.append(sum(errors.values()))
     budget = training.recipe.max_error_rate * BUDGET_WINDOW * len(grades)
     if sum(training.undecided) > budget or (errors and training.undecided[-1] == len(grades)):
@@ -301,51 +281,6 @@ def stop(training: Training, reason: str) -> None:
         f"stopped after step {training.progress.step}: {reason}. Undecided grades passed "
         f"max_error_rate={training.recipe.max_error_rate}; mend the grader's cause, then --resume {training.run.folder}"
     )
-
-
-def measures(
-    rollouts: Sequence[Rollout], grades: Sequence[Grade], rewards: Sequence[float | None], recipe: Recipe
-) -> dict[str, Any]:
-    """A step's figures under the names that TRL's dashboards use."""
-    decided = [reward for reward in rewards if reward is not None]
-    lengths = [len(rollout.tokens) for rollout in rollouts]
-    errors = Counter(grade.error.kind for grade in grades if grade.score is None and grade.error is not None)
-    return {
-        "reward": statistics.fmean(decided) if decided else None,
-        "reward_std": statistics.stdev(decided) if len(decided) > 1 else 0.0,
-        "frac_reward_zero_std": zero_spread_share(rewards, recipe.group_size),
-        "undecided": sum(errors.values()),
-        "errors": dict(errors),
-        "completions/mean_length": statistics.fmean(lengths),
-        "completions/max_length": max(lengths),
-        "completions/clipped_ratio": statistics.fmean(rollout.finish == "length" for rollout in rollouts),
-    }
-
-
-def vars_of(stats: Any) -> dict[str, float]:
-    return {
-        "loss": stats.loss,
-        "grad_norm": stats.grad_norm,
-        "entropy": stats.entropy,
-        "clip_ratio/region_mean": stats.clipped,
-        "sampling/sampling_logp_difference/max": stats.logprob_gap,
-    }
-
-
-class Clock:
-    """Seconds between laps, under TRL-like names."""
-
-    def __init__(self) -> None:
-        self._last = self._start = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self._laps[f"timing_s/{name}"] = round(now - self._last, 4)
-        self._last = now
-
-    def laps(self) -> dict[str, float]:
-        return self._laps | {"step_time": round(time.perf_counter() - self._start, 4)}
 
 
 def seed_of(seed: int, step: int) -> int:

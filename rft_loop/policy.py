@@ -71,8 +71,10 @@ class Policy:
             end = self.tokenizer.eos_token if not opening else ""
             text = "\n\n".join(str(message["content"]) for message in messages) + opening + (end or "")
             return list(self.tokenizer(text)["input_ids"])
+        known = "developer" if "developer" in str(self.tokenizer.chat_template) else "system"
+        roles = {"developer": known}  # OpenAI's later name for the system's role; older templates know the former alone
         text = self.tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
+            [{**message, "role": roles.get(message["role"], message["role"])} for message in messages],
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
         )

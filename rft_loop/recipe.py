@@ -19,7 +19,7 @@ from rewards.reward import LengthCharge, RewardSpec
 class Section(BaseModel):
     """A part of a recipe: frozen, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Scratch(Section):
@@ -31,9 +31,21 @@ class Scratch(Section):
     intermediate_size: int = Field(480, ge=8)
     num_hidden_layers: int = Field(3, ge=1)
     num_attention_heads: int = Field(4, ge=1)
-    num_key_value_heads: int | None = None
+    num_key_value_heads: int | None = Field(None, ge=1)
     max_position_embeddings: int = Field(512, ge=8)
     tie_word_embeddings: bool = True
+
+    @model_validator(mode="after")
+    def _heads_share_out_evenly(self) -> Scratch:
+        heads, shared = self.num_attention_heads, self.num_key_value_heads
+        if self.hidden_size % (2 * heads):
+            raise ValueError(
+                f"hidden_size={self.hidden_size} with num_attention_heads={heads}: "
+                f"each head needs the same even width; use a multiple of {2 * heads}"
+            )
+        if shared is not None and heads % shared:
+            raise ValueError(f"num_key_value_heads={shared}: must divide num_attention_heads={heads}")
+        return self
 
 
 class ScratchModel(Section):
@@ -56,7 +68,7 @@ class Recipe(Section):
     """What to train, on what, judged by what, and how. Stored whole with the run."""
 
     # What
-    name: str = Field("run", pattern=r"^[\w.-]+$")  # the run's folder is <runs>/<name>
+    name: str = Field("run", pattern=r"^[\w-][\w.-]*$", coerce_numbers_to_str=True)  # the run's folder is <runs>/<name>
     runs: Path = Path("runs")
     model: str | ScratchModel  # hub id, local folder, file.gguf, or {scratch: {...}}
     train: Path  # JSON Lines; the last message of each row is the user's

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,43 @@ class Run:
 
     def samples_file(self, split: Split, step: int) -> Path:
         return self.folder / "samples" / f"part-{split}-{step:06d}.parquet"
+
+    def write_rollouts(
+        self,
+        split: Split,
+        step: int,
+        indices: Sequence[int],
+        prompts: Sequence[str],
+        rollouts: Sequence[Rollout],
+        grades: Sequence[Grade],
+        rewards: Sequence[float | None] | None,
+        advantages: Sequence[float] | None,
+        group_size: int,
+    ) -> None:
+        """Record one step's rollouts, a row each, as a part of its own. Without rewards the score stands in."""
+        rows = []
+        for i, (index, prompt, rollout, grade) in enumerate(zip(indices, prompts, rollouts, grades, strict=True)):
+            rows.append(
+                {
+                    "split": split,
+                    "step": step,
+                    "item": index,
+                    "group": i // group_size,
+                    "prompt": prompt,
+                    "output_text": rollout.text,
+                    "tokens": len(rollout.tokens),
+                    "finish": rollout.finish,
+                    "score": grade.score,
+                    "reward": rewards[i] if rewards is not None else grade.score,
+                    "advantage": advantages[i] if advantages is not None else None,
+                    "why": grade.why,
+                    "error": grade.error.kind if grade.error is not None and grade.score is None else None,
+                    "grade": json.dumps(grade.to_wire()),
+                    "token_ids": rollout.tokens,
+                    "logprobs": rollout.logprobs,
+                }
+            )
+        self.write_samples(split, step, rows)
 
     def write_samples(self, split: Split, step: int, rows: Sequence[dict[str, Any]]) -> None:
         """Record one step's rollouts, one row each, beside the earlier parts."""
@@ -99,7 +137,11 @@ def open_run(folder: str | Path) -> tuple[Run, Recipe]:
         raise FileNotFoundError(
             f"{str(folder)!r} is no run: it has no recipe.json (runs are folders made by assay train)"
         )
-    return Run(folder), recipe_from(json.loads(file.read_text(encoding="utf-8")), str(file))
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise ValueError(f"{file}: not JSON: {problem}") from None
+    return Run(folder), recipe_from(stored, str(file))
 
 
 def read_events(folder: str | Path) -> list[dict[str, Any]]:
@@ -126,7 +168,8 @@ def _superseded(event: dict[str, Any], resume: dict[str, Any]) -> bool:
     phase = event.get("phase") or phases.get(event["event"], event["event"])
     if phase not in order:
         return False
-    return (order.index(phase), event.get("step", 0)) > (order.index(resume["phase"]), resume["step"])
+    step = math.inf if event["event"] == "end" else event.get("step", 0)
+    return (order.index(phase), step) > (order.index(resume["phase"]), resume["step"])
 
 
 def mend_torn_line(run: Run) -> None:
@@ -148,6 +191,8 @@ def write_beside(path: Path, text: str) -> None:
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return str(value) if isinstance(value, Path) else value

@@ -82,7 +82,7 @@ def test_the_shuffled_control_moves_rewards_and_each_seed_moves_them_otherwise()
 
 
 def test_the_shuffled_control_keeps_no_trace_of_what_the_reward_was_for() -> None:
-    scores: list[float | None] = [1.0] * 10 + [0.0] * 10
+    scores = [1.0] * 10 + [0.0] * 10
     first_half = [sum(filter(None, shuffled(scores, seed)[:10])) / 10 for seed in range(400)]
     assert sum(first_half) / len(first_half) == pytest.approx(0.5, abs=0.02)
 

@@ -121,9 +121,7 @@ def test_entropy_is_that_of_the_whole_next_token_distribution(tiny_policy: MakeP
 
 
 @pytest.mark.parametrize("decode_rows", [1, 2, 4, 5, 512])
-def test_greedy_does_not_depend_on_how_many_are_decoded_side_by_side(
-    tiny_policy: MakePolicy, decode_rows: int
-) -> None:
+def test_greedy_does_not_depend_on_how_many_are_decoded_side_by_side(tiny_policy: MakePolicy, decode_rows: int) -> None:
     policy = tiny_policy()
     assert greedy(policy, decode_rows=decode_rows) == [greedy(policy, [prompt])[0] for prompt in UNEVEN]
 

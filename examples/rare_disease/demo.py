@@ -68,7 +68,8 @@ def main() -> None:
         "peak_rss_mb": round(peak / 1024),
     }
     stored = json.loads((rft / "summary.json").read_text())
-    (rft / "summary.json").write_text(json.dumps(stored | summary, indent=2) + "\n")
+    if stored.get("rows") != rows:  # nothing was trained again: the time it took then is the one to keep
+        (rft / "summary.json").write_text(json.dumps(stored | summary, indent=2) + "\n")
     sh("assay", "report", rft)
     show(rows, gain, after_supervised)
     print(f"{summary['seconds']} s, {summary['peak_rss_mb']} MB at most; figures in {rft / 'summary.json'}")
