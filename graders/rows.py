@@ -27,17 +27,19 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no data file {str(path)!r}")
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             place = f"{path}:{number}"
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode("utf-8"))
             except (ValueError, RecursionError) as problem:
                 raise ValueError(f"{place}: not JSON ({problem}); one JSON object a line is expected") from None
             if not isinstance(row, dict):
-                raise ValueError(f"{place}: a JSON object is expected, not {type(row).__name__}: {line.strip()[:80]}")
+                raise ValueError(
+                    f"{place}: a JSON object is expected, not {type(row).__name__}: {line.strip()[:80].decode()}"
+                )
             yield place, row
 
 

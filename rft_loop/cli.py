@@ -94,6 +94,9 @@ def train(
         try:
             with live_view(wanted.steps, wanted.name) as view:
                 progress = run_training(wanted, run, view)
+        except (ValueError, OSError, LookupError):
+            run.discard_if_unused()
+            raise
         except StoppedError as problem:
             write_report(run.folder)
             typer.echo(f"assay: {problem}", err=True)

@@ -79,7 +79,8 @@ def sample(
 ) -> list[Rollout]:
     """`per_prompt` rollouts of each prompt, in prompt order; temperature 0 takes the likeliest token.
 
-    Same weights, prompts and seed give the same rollouts. `decode_rows` bounds how many are decoded side by side.
+    Same weights, prompts and seed give the same rollouts. `decode_rows` bounds how many are decoded side by side, to
+    whole groups and at least one.
     """
     generator = torch.Generator(device=policy.device).manual_seed(seed)
     at_once = max(1, decode_rows // per_prompt)

@@ -48,6 +48,8 @@ def _check_messages(place: str, messages: Any, last_role: str) -> None:
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
             raise ValueError(f"{place}: a message is {{role, content}} with text as content, not {_short(message)}")
+        if any("\ud800" <= character <= "\udfff" for character in message["content"]):
+            raise ValueError(f"{place}: a message holds half a surrogate pair, which is no text: {_short(message)}")
         if message.get("role") not in ROLES:
             raise ValueError(f"{place}: role {message.get('role')!r} is none of {', '.join(ROLES)}")
     if messages[-1]["role"] != last_role:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import resource
 import statistics
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from rft_loop.checkpoint import (
     load_checkpoint,
     load_optimizer,
     prune,
+    read_progress,
     save_checkpoint,
 )
 from rft_loop.decode import sample
@@ -39,7 +39,7 @@ from rft_loop.items import Rows, check_gradable, draw, prompts_of, read_items
 from rft_loop.measures import Clock, errors_by_kind, measures
 from rft_loop.policy import Policy, choose_device, load_policy
 from rft_loop.recipe import Recipe
-from rft_loop.record import Run, Split, mend_torn_line, read_events, write_beside
+from rft_loop.record import Run, Split, mend_torn_line, read_events, working_seconds, write_beside
 from rft_loop.rollout import Rollout
 from rft_loop.supervised import warm_start
 from rft_loop.update import learning_rate, make_optimizer, update
@@ -75,7 +75,8 @@ class Training:
 
 def train(recipe: Recipe, run: Run, view: View = lambda event: None) -> Progress:
     """Run a recipe to its end, from its last checkpoint where it has one. Raises StoppedError past the error budget."""
-    started = time.monotonic()
+    if (done := finished(recipe, run)) is not None:
+        return done
     training = prepare(recipe, run, view)
     if training.progress.phase == "warm_start":
         warm_up(training)
@@ -111,7 +112,7 @@ def train(recipe: Recipe, run: Run, view: View = lambda event: None) -> Progress
             validate(training)
         if step % recipe.save_every == 0 or step == recipe.steps or training.progress.best_step == step:
             save(training)
-    finish(training, time.monotonic() - started)
+    finish(training)
     return training.progress
 
 
@@ -203,7 +204,13 @@ def save(training: Training) -> None:
     prune(training.run.checkpoints, training.recipe.keep_checkpoints, training.progress.best_step)
 
 
-def finish(training: Training, seconds: float) -> None:
+def finished(recipe: Recipe, run: Run) -> Progress | None:
+    """The progress of a run that has nothing left to do."""
+    last = run.checkpoints / f"step-{recipe.steps}"
+    return read_progress(last) if last.is_dir() and (run.folder / "summary.json").is_file() else None
+
+
+def finish(training: Training) -> None:
     """Close the record: the `end` event and summary.json."""
     progress, run = training.progress, training.run
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -214,7 +221,7 @@ def finish(training: Training, seconds: float) -> None:
         "best_step": progress.best_step,
         "validation_start": start["reward"],
         "validation_best": progress.best_reward,
-        "seconds": round(seconds, 1),
+        "seconds": round(working_seconds(run.folder), 1),
         "peak_rss_mb": round(peak),
     }
     training.tell("end", **summary)
@@ -278,8 +285,9 @@ def stay_within_budget(training: Training, step: int, grades: Sequence[Grade]) -
 def stop(training: Training, reason: str) -> None:
     training.tell("stop", step=training.progress.step, reason=reason)
     raise StoppedError(
-        f"stopped after step {training.progress.step}: {reason}. Undecided grades passed "
-        f"max_error_rate={training.recipe.max_error_rate}; mend the grader's cause, then --resume {training.run.folder}"
+        f"stopped after step {training.progress.step}: {reason}. That is more than max_error_rate="
+        f"{training.recipe.max_error_rate} allows. If a service was down, go on with --resume {training.run.folder}; "
+        f"if the grader must change, start a new run from a checkpoint with -s model={training.run.checkpoints}/step-N"
     )
 
 

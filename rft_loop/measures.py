@@ -21,7 +21,7 @@ def measures(
     stats: UpdateStats,
     group_size: int,
 ) -> dict[str, Any]:
-    """What a step's `event` holds besides its time: rewards over decided rollouts, lengths in tokens, entropy in nats."""
+    """A step's figures: rewards over the decided rollouts, lengths in tokens, entropy in nats."""
     decided = [reward for reward in rewards if reward is not None]
     lengths = [len(rollout.tokens) for rollout in rollouts]
     errors = errors_by_kind(grades)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import math
@@ -104,6 +105,14 @@ class Run:
         grades = [Grade.from_wire(json.loads(text)) for text in columns["grade"]]
         return grades if all(grade.grader == grader and grade.score is not None for grade in grades) else None
 
+    def discard_if_unused(self) -> None:
+        """Take back a folder in which nothing was recorded: what was wrong with the recipe can then be mended."""
+        if not self.events_file.is_file():
+            for name in ("recipe.json", "lock"):
+                (self.folder / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # something else lies in it
+                self.folder.rmdir()
+
     @contextmanager
     def only_writer(self) -> Iterator[None]:
         """Hold the run's lock; raises ValueError when another process is writing to it."""
@@ -147,18 +156,29 @@ def open_run(folder: str | Path) -> tuple[Run, Recipe]:
 def read_events(folder: str | Path) -> list[dict[str, Any]]:
     """A run's events, in order, without what a later `resume` superseded and without a torn last line."""
     events: list[dict[str, Any]] = []
-    file = Path(folder) / "events.jsonl"
-    if not file.is_file():
-        return events
-    for line in file.read_bytes().split(b"\n"):
-        try:
-            event = json.loads(line)
-        except ValueError:  # torn by a kill; what follows it is whole again
-            continue
+    for event in _all_events(Path(folder)):
         if event["event"] == "resume":
             events = [earlier for earlier in events if not _superseded(earlier, event)]
         events.append(event)
     return events
+
+
+def _all_events(folder: Path) -> Iterator[dict[str, Any]]:
+    file = folder / "events.jsonl"
+    for line in file.read_bytes().split(b"\n") if file.is_file() else ():
+        with contextlib.suppress(ValueError):  # torn by a kill; what follows it is whole again
+            yield json.loads(line)
+
+
+def working_seconds(folder: str | Path) -> float:
+    """Seconds a run has worked, over all its processes: from event to event, pauses before a `resume` left out."""
+    seconds = 0.0
+    before: float | None = None
+    for event in _all_events(Path(folder)):
+        if before is not None and event["event"] != "resume":
+            seconds += max(0.0, event["time"] - before)
+        before = event["time"]
+    return seconds
 
 
 def _superseded(event: dict[str, Any], resume: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ COMMANDS = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 @pytest.mark.parametrize("page", PAGES)
 def test_the_python_of_a_page_runs_and_prints_what_the_page_says(page: str, tmp_path: Path) -> None:
     blocks = BLOCK.findall((ROOT / page).read_text())
-    shown = [(code, said) for (kind, code), (after, said) in zip(blocks, blocks[1:], strict=False)
+    shown = [(code, said) for (kind, code), (after, said) in pairwise(blocks)
              if kind == "python" and after == "output"]  # fmt: skip
     assert shown, "the page shows nothing"
     for number, (code, said) in enumerate(shown):

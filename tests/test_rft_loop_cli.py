@@ -228,6 +228,25 @@ def test_a_broken_checkpoint_is_named_with_the_remedy(trained: Path, tmp_path: P
     assert assay("train", "--resume", copy).returncode == 0
 
 
+def test_a_recipe_mended_after_a_complaint_starts_under_the_same_name(tmp_path: Path) -> None:
+    command = ["train", LETTERS / "recipe.yaml", "-s", f"runs={tmp_path}", "-s", "steps=1", "-s", "eval_every=1"]
+    for _ in range(2):
+        done = assay(*command, "-s", "validation=nowhere.jsonl")
+        assert done.returncode == 2
+        assert "no data file" in done.stderr
+    assert assay(*command).returncode == 0
+
+
+def test_resuming_a_finished_run_changes_nothing(trained: Path) -> None:
+    def record() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in sorted(trained.rglob("*")) if path.is_file()}
+
+    before = record()
+    done = assay("train", "--resume", trained)
+    assert done.returncode == 0, done.stderr
+    assert {name for name, content in record().items() if before.get(name) != content} <= {str(trained / "report.html")}
+
+
 def mount_small_disk(folder: Path, size: str) -> None:
     folder.mkdir()
     done = subprocess.run(

@@ -62,8 +62,10 @@ def test_held_out_reward_rises_from_nothing_to_most_of_it(start: Any) -> None:
 def test_rewards_dealt_to_the_wrong_rollouts_teach_nothing(start: Any) -> None:
     recipe, run = start("reward.control=shuffled", "steps=60", "eval_every=60")
     train(recipe, run)
-    before, after = (event["reward"] for event in of_kind(run, "validation"))
-    assert after < before + 0.1
+    rows = [json.loads(line) for line in (LETTERS / "validation.jsonl").read_text().splitlines()]
+    best_constant = max(Counter(row["last"] for row in rows).values()) / len(rows)
+    _, after = (event["reward"] for event in of_kind(run, "validation"))
+    assert after <= best_constant + 0.05, "it may settle on one letter by chance, but knows nothing of the question"
 
 
 def test_the_whole_validation_split_is_answered_before_step_1_every_interval_and_at_the_end(start: Any) -> None:
@@ -122,7 +124,7 @@ def test_a_run_whose_grader_breaks_stops_and_says_why(start: Any, tmp_path: Path
     recipe, run = start(
         *SMALL, grader_file(tmp_path, "return len(sample.output_text) / 0 if sample.output_text else 0")
     )
-    with pytest.raises(StoppedError, match="other_error.*ZeroDivisionError.*max_error_rate"):
+    with pytest.raises(StoppedError, match=r"other_error.*ZeroDivisionError.*max_error_rate"):
         train(recipe, run)
     assert of_kind(run, "stop")[0]["reason"]
     assert run.samples_file("train", 1).is_file(), "what was sampled and graded stays on record"
@@ -143,6 +145,7 @@ def test_a_changed_grader_does_not_go_on_with_an_old_run(start: Any, tmp_path: P
     setting = grader_file(tmp_path, "return 0.5 * len(sample.output_text)")
     recipe, run = start(*SMALL, setting)
     train(recipe, run)
+    shutil.rmtree(run.checkpoints / "step-6")
     (tmp_path / "judge.py").write_text("def judge(sample, item):\n    return 1.0\n")
     with pytest.raises(ValueError, match="its definition or code has changed"):
         train(recipe, run)
@@ -219,7 +222,7 @@ def test_a_run_killed_with_9_again_and_again_ends_with_the_weights_of_an_unbroke
 
 def test_grades_recorded_before_a_break_are_not_made_again(start: Any, tmp_path: Path) -> None:
     calls = tmp_path / "calls"
-    body = f"open({str(calls)!r}, 'a').write('x'); return float(len(sample.output_text))"
+    body = f"print('x', end='', file=(file := open({str(calls)!r}, 'a'))); file.close(); return len(sample.output_text)"
     recipe, run = start(
         "steps=3", "items_per_step=4", "group_size=4", "save_every=3", "eval_every=3", grader_file(tmp_path, body)
     )

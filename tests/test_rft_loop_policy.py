@@ -187,6 +187,19 @@ def test_a_template_that_rewrites_an_answered_prompt_is_refused(tiny_policy: Mak
         policy.answer_ids(ANSWERED)
 
 
+@pytest.mark.parametrize(("knows_developer", "read_as"), [(True, "<|developer|>"), (False, "<|system|>")])
+def test_the_developers_role_is_the_systems_to_a_template_that_does_not_know_it(
+    tiny_policy: MakePolicy, knows_developer: bool, read_as: str
+) -> None:
+    policy = tiny_policy()
+    if knows_developer:
+        policy.tokenizer.chat_template += "{# developer #}"
+    else:
+        assert "developer" not in policy.tokenizer.chat_template
+    prompt = policy.prompt_ids([{"role": "developer", "content": "a"}, *ASKED])
+    assert policy.tokenizer.convert_ids_to_tokens(prompt[:1]) == [read_as]
+
+
 def test_a_base_model_without_a_chat_template_reads_plain_text(tiny_policy: MakePolicy) -> None:
     policy = tiny_policy()
     policy.tokenizer.chat_template = None
