@@ -10,16 +10,15 @@ from __future__ import annotations
 import ast
 import asyncio
 import hashlib
-import importlib.util
 import inspect
 import json
 import math
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +26,9 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from graders.grade import Grade, GradeError, GradingError
 from graders.sample import Item, Sample
+
+OURS = ("graders", "rewards", "rft_loop")
+_STRICT_JSON = json.JSONEncoder(allow_nan=False)
 
 
 class Grader(BaseModel):
@@ -130,6 +132,9 @@ class Grader(BaseModel):
     def _stamped(self, answer: Grade | float, start: float) -> Grade:
         """The grade with its time and the grader's identity, after the checks every score must pass."""
         grade = answer if isinstance(answer, Grade) else _from_number(answer)
+        if problem := _unwritable(grade):
+            detail = f"{self.label} answered with a Grade that cannot be recorded: {problem}"
+            grade = Grade.undecided("other_error", detail)
         low, high = self.range
         # isfinite was checked when the Grade was made: a clamp here would turn NaN into a full score.
         if grade.score is not None and not low <= grade.score <= high:
@@ -162,11 +167,14 @@ class FunctionGrader(Grader):
 
     @property
     def waits(self) -> bool:
-        return inspect.iscoroutinefunction(self._function)
+        return inspect.iscoroutinefunction(self._function) or inspect.iscoroutinefunction(type(self._function).__call__)
 
     def code(self) -> tuple[Path, ...]:
-        file = Path(self.source.rpartition(":")[0])
-        return (file,) if file.is_file() else ()  # a function typed into a session has no file
+        """The file it was loaded from and the one it is defined in, with what they import from beside them."""
+        files: set[Path] = set()
+        for file in (self.source.rpartition(":")[0], _source_file(self._function)):
+            _follow_imports(Path(file).resolve(), files)  # a function typed into a session has no file
+        return tuple(files)
 
     def grade(self, sample: Sample, item: Item) -> Grade | float:
         return self._function(sample, item)
@@ -183,13 +191,43 @@ def as_grader(judge: Grader | Callable[[Sample, Item], Grade | float], name: str
     if not callable(judge):
         raise TypeError(f"a grader is a Grader or a function f(sample, item), not {judge!r}")
     called = getattr(judge, "__name__", type(judge).__name__)
-    try:
-        file = inspect.getsourcefile(judge)
-    except TypeError:  # a callable object
-        file = None
+    file = _source_file(judge) if inspect.isfunction(judge) else ""  # nothing else is found again by its name
     grader = FunctionGrader(name=name or called, source=f"{file or '<session>'}:{called}")
     grader._function = judge
     return grader
+
+
+def _source_file(judge: Callable[..., Any]) -> str:
+    """The file that defines a function, a partial of one, or a callable object's class; "" when there is none."""
+    while isinstance(judge, partial):
+        judge = judge.func
+    judge = inspect.unwrap(judge)
+    try:
+        return inspect.getsourcefile(judge if inspect.isroutine(judge) else type(judge)) or ""
+    except (OSError, TypeError):  # built in, or typed into a session
+        return ""
+
+
+def _unwritable(grade: Grade) -> str:
+    """Why a grade could not be written as JSON and read back; "" when it could."""
+    if not isinstance(grade.why, str):
+        return f"why must be a string, not {type(grade.why).__name__}"
+    if not isinstance(grade.formula, str | None):
+        return f"formula must be a string, not {type(grade.formula).__name__}"
+    if not isinstance(grade.error, GradeError | None):
+        return f"error must be a GradeError, not {type(grade.error).__name__}"
+    for name in ("extracted", "usage"):
+        if (value := getattr(grade, name)) is not None:
+            try:
+                _STRICT_JSON.encode(value)
+            except (TypeError, ValueError, RecursionError) as problem:
+                return f"{name} is not JSON ({problem})"
+    for key, part in grade.parts.items():
+        if not (isinstance(key, str) and isinstance(part, Grade)):
+            return f"parts must be Grades under names, not {type(part).__name__} under {key!r}"
+        if not part.grader and (reason := _unwritable(part)):  # a part that bears its grader was looked at
+            return f"part {key!r}: {reason}"
+    return ""
 
 
 def _from_number(answer: object) -> Grade:
@@ -216,7 +254,9 @@ def _from_exception(problem: Exception, score_range: tuple[float, float]) -> Gra
         return Grade(None, error.detail, error)
     where = traceback.extract_tb(problem.__traceback__)[-1]
     detail = f"{type(problem).__name__}: {problem} ({Path(where.filename).name}:{where.lineno})"
-    return Grade.undecided("other_error", detail)
+    if isinstance(problem, TimeoutError):
+        return Grade.undecided("timeout", detail, "infra")
+    return Grade.undecided("other_error", detail, "infra" if isinstance(problem, ConnectionError) else "grader")
 
 
 def _run(call: Callable[..., Any], *arguments: Any) -> Grade:
@@ -251,18 +291,39 @@ def _class_code(cls: type[Grader]) -> frozenset[Path]:
     for base in cls.__mro__:
         if issubclass(base, Grader):
             try:
-                _follow_imports(Path(inspect.getfile(base)), base.__module__.partition(".")[0], files)
+                _follow_imports(Path(inspect.getfile(base)), files)
             except (OSError, TypeError):  # defined in a session, not in a file
                 continue
     return frozenset(files)
 
 
-def _follow_imports(path: Path, package: str, files: set[Path]) -> None:
+def _follow_imports(path: Path, files: set[Path]) -> None:
+    """Add a source file and what it imports from its own package, or from beside it when it is in none."""
     if path in files or not path.is_file():
         return
     files.add(path)
+    root = path.parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    own = "" if root == path.parent else path.relative_to(root).parts[0]
     for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == package:
-            spec = importlib.util.find_spec(node.module)
-            if spec is not None and spec.origin is not None:
-                _follow_imports(Path(spec.origin), package, files)
+        for folder, name in _imports(node, path, root):
+            top = name.partition(".")[0]
+            if folder == root and (top != own if own else top in OURS):
+                continue  # another package; of ours, what a grader's classes use is followed from them
+            module = folder.joinpath(*name.split("."))
+            _follow_imports(module.with_suffix(".py"), files)
+            _follow_imports(module / "__init__.py", files)
+
+
+def _imports(node: ast.AST, path: Path, root: Path) -> Iterator[tuple[Path, str]]:
+    """The modules an import statement may name, each as a folder and a dotted name below it."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield root, alias.name
+    elif isinstance(node, ast.ImportFrom):
+        folder = path.parents[node.level - 1] if node.level else root
+        if node.module:
+            yield folder, node.module
+        for alias in node.names:  # from . import prompts
+            yield folder, f"{node.module}.{alias.name}" if node.module else alias.name

@@ -6,13 +6,14 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, field_serializer, field_validator, model_validator
 
 from graders.formula import FUNCTIONS, FormulaError, parse
-from graders.grade import Grade
+from graders.grade import Grade, GradeError
 from graders.grader import Grader
 from graders.sample import Item, Sample
 from graders.template import short
@@ -51,7 +52,8 @@ class Multi(Grader):
     `calculate_output` is arithmetic over the keys of `graders`: `+ - * / ^`, parentheses, numbers and `min
     max abs floor ceil exp sqrt log`. The result is not clamped, so the range is all finite numbers; it is
     what the formula says. When a part could not decide, nor could the whole, whether or not the formula uses
-    that part.
+    that part. When a part bears a fault of the candidate, so does the whole; and where the formula falls as that
+    part rises (`1 - toxic`), the part counts as its highest score, so that spoiling it never pays.
 
     >>> exact = {"type": "string_check", "reference": "FBN1", "input": "{{sample.output_text}}"}
     >>> grader = Multi(
@@ -130,6 +132,12 @@ class Multi(Grader):
                 return Grade.undecided(part.error.kind, detail, part.error.fault, parts=parts, usage=usage)
         scores = {key: part.score for key, part in parts.items() if part.score is not None}
         formula = parse(self.calculate_output)
+        spoiled = {key: part.error for key, part in parts.items() if part.error and part.error.fault == "candidate"}
+        for key in spoiled:
+            highest = {**scores, key: _highest(self.graders[key], scores[key])}
+            with suppress(FormulaError):
+                if formula.evaluate(highest) < formula.evaluate(scores):
+                    scores = highest
         step = f"{formula.text} = {formula.show(scores)}"
         try:
             score = formula.evaluate(scores)
@@ -137,5 +145,18 @@ class Multi(Grader):
             detail = f"{step}: {problem}"
             return Grade.undecided("formula_parse_error", detail, parts=parts, formula=step, usage=usage)
         step += f" = {score:.6g}"
-        reasons = "; ".join(f"{key}: {part.why}" for key, part in parts.items())
-        return Grade(score, f"{step} ({reasons})", parts=parts, formula=step, usage=usage)
+        reasons = []
+        for key, part in parts.items():
+            worse = f", so it counts as {scores[key]:.6g}, the worse for the whole" if scores[key] != part.score else ""
+            reasons.append(f"{key}: {part.why}{worse}")
+        error = next(
+            (GradeError(error.kind, error.fault, f"part {key!r}: {error.detail}") for key, error in spoiled.items()),
+            None,
+        )
+        return Grade(score, f"{step} ({'; '.join(reasons)})", error, parts, step, usage=usage)
+
+
+def _highest(part: Grader, score: float) -> float:
+    """The best a part could have given; of a part without limits, one more than it gave."""
+    highest = part.range[1]
+    return highest if math.isfinite(highest) else score + 1

@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import json
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from graders.grader import FunctionGrader, Grader, as_grader
+from graders.grader import FunctionGrader, Grader
 from graders.template import nearest, short
 
 BUILT_IN: Mapping[str, str] = {
@@ -50,7 +51,10 @@ def grader_class(type_name: str) -> type[Grader]:
         module, _, attribute = known[type_name].partition(":")
         found = getattr(importlib.import_module(module), attribute)
     if not (inspect.isclass(found) and issubclass(found, Grader)):
-        raise TypeError(f"grader type {type_name!r} names {found!r}, which is not a Grader class")
+        hint = (
+            f'; of a function write {{"type": "function", "source": "{type_name}"}}' if inspect.isroutine(found) else ""
+        )
+        raise ValueError(f"type {type_name!r} names {short(found)}, which is not a Grader class{hint}")
     return found
 
 
@@ -67,9 +71,14 @@ def load(source: Grader | Mapping[str, Any] | str | Path) -> Grader:
     text = str(source)
     if ".py:" in text:
         found = _from_file(text)
-        is_class = inspect.isclass(found) and issubclass(found, Grader)
-        return _from_wire({"type": text}) if is_class else as_grader(found)
+        if isinstance(found, Grader):
+            return found
+        if inspect.isclass(found) and issubclass(found, Grader):
+            return _from_wire({"type": text})
+        return _from_wire({"type": "function", "source": text, "name": text.rpartition(":")[2]})
     path = Path(text)
+    if path.suffix == ".py":
+        raise ValueError(f"{text!r} may hold several graders; name one of them: {text}:name")
     if not path.is_file():
         raise FileNotFoundError(f"no grader file {text!r}; give a .json file or path/to/file.py:name")
     try:
@@ -123,7 +132,7 @@ def _readable(problem: ValidationError, cls: type[Grader], wire: Mapping[str, An
 def _function_from_file(source: str) -> Callable[..., Any]:
     found = _from_file(source)
     if inspect.isclass(found) or not callable(found):
-        raise ValueError(f"source {source!r} names {found!r}, which is not a function f(sample, item)")
+        raise ValueError(f"{source!r} is {short(found)}, which is neither a Grader nor a function f(sample, item)")
     return found  # type: ignore[no-any-return]
 
 
@@ -151,7 +160,21 @@ def _load_module(path: Path) -> ModuleType:
     sys.modules[private] = module
     try:
         spec.loader.exec_module(module)
+    except (Exception, SystemExit) as problem:
+        del sys.modules[private]
+        raise ValueError(_broken_file(path, problem)) from problem
     except BaseException:
         del sys.modules[private]
         raise
     return module
+
+
+def _broken_file(path: Path, problem: BaseException) -> str:
+    """What stopped a user's file from loading: file:line and the reason, in one line."""
+    if isinstance(problem, SyntaxError) and problem.filename is not None:
+        return f"{problem.filename}:{problem.lineno}: {type(problem).__name__}: {problem.msg}"
+    lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == str(path)]
+    place = f"{path}:{lines[-1]}" if lines else str(path)
+    reason = " ".join(str(problem).split())
+    hint = "; install it, or put the folder it is in on PYTHONPATH" if isinstance(problem, ModuleNotFoundError) else ""
+    return f"{place}: {type(problem).__name__}: {reason}{hint}"

@@ -7,7 +7,7 @@ from typing import Literal
 from graders.grade import Grade
 from graders.grader import Grader
 from graders.sample import Item, Sample
-from graders.template import Template, render
+from graders.template import Template, render_all
 
 
 class StringCheck(Grader):
@@ -27,7 +27,7 @@ class StringCheck(Grader):
     operation: Literal["eq", "ne", "like", "ilike"]
 
     def grade(self, sample: Sample, item: Item) -> Grade:
-        text, reference = render(self.input, sample, item), render(self.reference, sample, item)
+        text, reference = render_all([self.input, self.reference], sample, item)
         match self.operation:
             case "eq":
                 holds, words = text == reference, ("equals", "differs from")

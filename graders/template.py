@@ -69,7 +69,28 @@ def parse(template: str) -> tuple[str | Variable, ...]:
         end = match.end()
     if end < len(template):
         pieces.append(template[end:])
+    _check_braces([piece for piece in pieces if isinstance(piece, str)])
     return tuple(pieces)
+
+
+def _check_braces(texts: Sequence[str]) -> None:
+    """Refuse what is left of a mistyped variable. `}}` may stay where it closes braces, as in JSON."""
+    for text in texts:
+        if "{{" in text:
+            raise ValueError(
+                f"template text {short(text)} opens a variable with '{{{{' and never closes it; "
+                "write {{ item.key }}, or '{ {' where braces are meant"
+            )
+    doubled = [text for text in texts if "}}" in text]
+    depth = 0
+    for brace in re.findall(r"[{}]", "".join(texts)) if doubled else ():
+        depth += 1 if brace == "{" else -1
+        if depth < 0:
+            text = doubled[0]
+            raise ValueError(
+                f"template text {short(text)} closes a variable with '}}}}' that was never opened; "
+                "write {{ item.key }}, or '} }' where braces are meant"
+            )
 
 
 def _checked(template: str) -> str:
@@ -147,12 +168,29 @@ def resolve(template: str, sample: Sample, item: Item) -> Any:
 def render(template: str, sample: Sample, item: Item) -> str:
     """The template with every variable put in.
 
+    Raises GradingError where a variable has no value: what the item lacks is reported before what the output
+    lacks, so that a broken row is never blamed on the candidate.
+
     >>> render("{{item.gene}} or {{ item.others[0] }}", Sample(), {"gene": "FBN1", "others": ["TGFBR2"]})
     'FBN1 or TGFBR2'
     """
-    return "".join(
-        piece if isinstance(piece, str) else _text(piece, _lookup(piece, sample, item)) for piece in parse(template)
-    )
+    return render_all([template], sample, item)[0]
+
+
+def render_all(templates: Sequence[str], sample: Sample, item: Item) -> list[str]:
+    """Several templates as `render` does each; what the item lacks in any of them is reported first."""
+    try:
+        return ["".join(_put_in(piece, sample, item) for piece in parse(template)) for template in templates]
+    except GradingError as problem:
+        if problem.error.fault == "candidate":
+            for piece in (piece for template in templates for piece in parse(template)):
+                if isinstance(piece, Variable) and piece.namespace == "item":
+                    _put_in(piece, sample, item)
+        raise
+
+
+def _put_in(piece: str | Variable, sample: Sample, item: Item) -> str:
+    return piece if isinstance(piece, str) else _text(piece, _lookup(piece, sample, item))
 
 
 def _text(variable: Variable, value: Any) -> str:

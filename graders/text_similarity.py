@@ -9,7 +9,7 @@ from pydantic import BeforeValidator
 from graders.grade import Grade
 from graders.grader import Grader
 from graders.sample import Item, Sample
-from graders.template import Template, nearest, render, short
+from graders.template import Template, nearest, render_all, short
 
 OTHER_METRICS = ("cosine", "bleu", "gleu", "meteor", "rouge_l", *(f"rouge_{n}" for n in range(1, 6)))
 """OpenAI's metrics that are not supported yet."""
@@ -51,6 +51,6 @@ class TextSimilarity(Grader):
     def grade(self, sample: Sample, item: Item) -> Grade:
         from rapidfuzz import fuzz, utils
 
-        text, reference = render(self.input, sample, item), render(self.reference, sample, item)
+        text, reference = render_all([self.input, self.reference], sample, item)
         score = fuzz.WRatio(text, reference, processor=utils.default_process) / 100
         return Grade(score, f"fuzzy_match of {short(text)} with {short(reference)} is {score:.4f}")

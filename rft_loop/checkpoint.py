@@ -28,6 +28,7 @@ class Progress:
     phase: Literal["warm_start", "step"]
     step: int
     grader: str = ""
+    data: dict[str, str] = field(default_factory=dict)  # what was learned from: SHA-256 by the recipe's key
     best_step: int | None = None
     best_reward: float | None = None
     validation: dict[str, Any] = field(default_factory=dict)  # of these weights, where they were validated
@@ -61,7 +62,7 @@ def _write(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer | None
     policy.tokenizer.save_pretrained(folder)
     if optimizer is not None:
         save_file(_optimizer_tensors(optimizer), folder / "optimizer.safetensors")
-    files = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+    files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
     manifest = {"progress": asdict(progress), "files": files}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
 
@@ -76,15 +77,15 @@ def read_progress(folder: Path) -> Progress:
     for name, digest in files.items():
         if not (folder / name).is_file():
             raise ValueError(_broken(folder, f"{name} is missing"))
-        if _sha256(folder / name) != digest:
+        if sha256(folder / name) != digest:
             raise ValueError(_broken(folder, f"{name} is not what was written (its hash differs)"))
     return progress
 
 
-def load_checkpoint(folder: Path, device: torch.device, dtype: str) -> tuple[Policy, Progress]:
+def load_checkpoint(folder: Path, device: torch.device) -> tuple[Policy, Progress]:
     """The policy and progress of a checkpoint. Raises ValueError, naming the file and the remedy, if it is broken."""
     progress = read_progress(folder)
-    policy = load_pretrained(str(folder), device, dtype)
+    policy = load_pretrained(str(folder), device)
     for weight in policy.model.parameters():
         # A file's tensors lie where the file has them; matrix kernels sum in another order where memory is aligned
         # otherwise, and a resumed run would differ from an unbroken one in the last bit.
@@ -137,7 +138,8 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tens
     }
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """The hash of a file's content."""
     with file.open("rb") as data:
         return hashlib.file_digest(data, "sha256").hexdigest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ import typer
 
 if TYPE_CHECKING:
     from graders.statistics import Summary
+    from rft_loop.recipe import Recipe
+
+TRAIN_EXTRA = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "gguf", "pyarrow")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,6 +53,7 @@ def grade(
     from graders.registry import load
     from graders.score import grade_file
 
+    _check_target(summary_file, data)
     judge = load(grader)
     with _Progress("rows graded") as after_rows:
         summary = grade_file(
@@ -125,25 +130,37 @@ def evaluate(
 ) -> None:
     """Answer every item of a data set greedily, and grade the answers."""
     from graders.registry import load
+    from rft_loop.checkpoint import read_progress
     from rft_loop.evaluate import best_checkpoint, grade_outputs, outputs_of, write_outputs
     from rft_loop.items import check_gradable, read_items
     from rft_loop.policy import choose_device, load_pretrained
     from rft_loop.record import open_run
 
-    source, dtype = model, "float32"
-    if (Path(model) / "recipe.json").is_file():
-        _, recipe = open_run(model)
-        source = str(best_checkpoint(Path(model)))
-        max_new_tokens, dtype = max_new_tokens or recipe.max_new_tokens, recipe.dtype
+    for target in (out, summary_file):
+        _check_target(target, data)
+    source, decode_rows = Path(model), 512
+    if (source / "recipe.json").is_file():
+        run, recipe = open_run(source)
+        source, decode_rows = best_checkpoint(source), recipe.decode_rows
+        max_new_tokens = max_new_tokens or recipe.max_new_tokens
         judge = load(grader if grader is not None else recipe.grader)
+        trained_with = read_progress(source).grader
+        if judge.identity != trained_with:
+            typer.echo(
+                f"assay: {run.folder} was trained with {trained_with}; graded here by {judge.identity}", err=True
+            )
     elif grader is None:
         raise ValueError(f"{model!r} is no run, so its grader is not known: name one with --grader")
     else:
         judge = load(grader)
+    if (source / "manifest.json").is_file():
+        read_progress(source)  # a checkpoint is what was written, or is refused
     items = read_items(data)
     check_gradable(judge, items)
-    policy = load_pretrained(source, choose_device(device), dtype)
-    outputs = outputs_of(policy, items, max_new_tokens or 256)
+    policy = load_pretrained(str(source) if source.exists() else model, choose_device(device))
+    outputs = outputs_of(policy, items, max_new_tokens or 256, decode_rows)
+    if out is not None:
+        write_outputs(out, outputs)  # before they are graded: what was decoded is not lost to a broken grader
     graded, summary = grade_outputs(outputs, judge, cluster)
     if out is not None:
         write_outputs(out, graded)
@@ -163,12 +180,16 @@ def main() -> None:
     try:
         app()
     except (ValueError, FileNotFoundError, IsADirectoryError, PermissionError) as problem:
+        if os.environ.get("ASSAY_DEBUG"):
+            raise
         _fail(str(problem))
     except LookupError as problem:
         if type(problem) is not LookupError:  # a KeyError or IndexError is ours to mend
             raise
         _fail(str(problem))
     except ModuleNotFoundError as problem:
+        if problem.name not in TRAIN_EXTRA:
+            raise
         _fail(f"{problem.name} is not installed; pip install 'assay[train]' brings what training needs")
     except OSError as problem:
         if problem.errno != errno.ENOSPC:
@@ -178,6 +199,16 @@ def main() -> None:
             f"the disk is full{where}. What was recorded is kept: free some space, then start the same command again "
             "(assay train: with --resume and the run's folder)"
         )
+
+
+def _check_target(target: Path | None, data: Path) -> None:
+    """Refuse a file that could not be written at the end, or that would replace what is read."""
+    if target is None:
+        return
+    if target.resolve() == data.resolve():
+        raise ValueError(f"{target} is the data itself; name another file to write")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"no folder {str(target.parent)!r} to write {target.name} in; make it first")
 
 
 def _fail(message: str) -> None:
@@ -201,18 +232,16 @@ def _close(summary: Summary, identity: str, max_error_rate: float, summary_file:
         raise typer.Exit(3)
 
 
-def _same_recipe(stored: object, recipe: str | None, settings: list[str], folder: Path) -> None:
+def _same_recipe(stored: Recipe, recipe: str | None, settings: list[str], folder: Path) -> None:
     """A run goes on as it began: refuse a recipe that differs, naming where."""
-    from rft_loop.recipe import Recipe, load_recipe
+    from rft_loop.recipe import differing_key, load_recipe
 
-    assert isinstance(stored, Recipe)
     given = load_recipe(recipe if recipe is not None else folder / "recipe.json", settings)
-    for key in Recipe.model_fields:
-        if key not in ("name", "runs") and getattr(given, key) != getattr(stored, key):
-            raise ValueError(
-                f"--resume {folder}: {key} was {getattr(stored, key)!r} and is now {getattr(given, key)!r}; "
-                "a run goes on as it began. Start a new run with -s name=..."
-            )
+    if (key := differing_key(stored, given)) is not None:
+        raise ValueError(
+            f"--resume {folder}: {key} was {getattr(stored, key)!r} and is now {getattr(given, key)!r}; "
+            "a run goes on as it began. Start a new run with -s name=..."
+        )
 
 
 class _Progress:

@@ -105,13 +105,15 @@ class Figures:
                 self._tick(event)
             case "validation":
                 self.validation = event
-                reward, best = number(event.get("reward")), self.best_reward
-                if reward is not None and (best is None or reward > best):
+                reward, known = number(event.get("reward")), self.best_reward
+                if event.get("best", reward is not None and (known is None or reward > known)):
                     self.best = event
                 self._count(event)
             case "resume":
                 if event.get("phase", "step") == "step":
                     self.step = int(number(event.get("step")) or 0)
+                if event.get("best_reward") is not None:
+                    self.best = {"step": event.get("best_step"), "reward": event["best_reward"]}
                 self.ticks.clear()
             case "stop":
                 self.phase, self.stopped = "stopped", str(event.get("reason", "no reason given"))

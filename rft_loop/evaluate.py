@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from graders.grader import Grader
 from graders.sample import Sample
 from graders.score import grade_many
 from graders.statistics import Summary, summarise
-from rft_loop.checkpoint import Progress, all_checkpoints, read_progress
+from rft_loop.checkpoint import all_checkpoints, read_progress
 from rft_loop.items import Rows, prompts_of
 from rft_loop.loop import answer
 from rft_loop.policy import Policy
@@ -19,11 +19,11 @@ from rft_loop.record import write_beside
 
 
 def best_checkpoint(folder: Path) -> Path:
-    """The checkpoint of a run with the highest validation reward so far."""
+    """The checkpoint of a run with the highest validation reward so far. Raises ValueError if it is broken."""
     saved = all_checkpoints(folder / "checkpoints")
     if not saved:
         raise FileNotFoundError(f"{folder} has no checkpoint yet")
-    progress: Progress = read_progress(saved[-1])
+    progress = read_progress(saved[-1])
     if progress.best_step is None:
         raise ValueError(f"{folder} has not been validated yet: its newest checkpoint is {saved[-1].name}")
     return folder / "checkpoints" / f"step-{progress.best_step}"
@@ -53,14 +53,10 @@ def grade_outputs(
     grader: Grader,
     cluster: str | None = None,
     concurrency: int = 16,
-    after_row: Callable[[int], None] = lambda done: None,
 ) -> tuple[list[dict[str, Any]], Summary]:
     """The outputs with their grades beside them, and the summary; `cluster` is an item key, as in `assay grade`."""
     pairs = [(Sample.of(row["sample"]), row["item"]) for row in outputs]
-    grades = []
-    for grade in grade_many(grader, pairs, concurrency):
-        grades.append(grade)
-        after_row(len(grades))
+    grades = list(grade_many(grader, pairs, concurrency))
     clusters = [json.dumps(row["item"][cluster], sort_keys=True) for row in outputs] if cluster else None
     graded = [row | grade.to_wire() for row, grade in zip(outputs, grades, strict=True)]
     return graded, summarise(grades, clusters)

@@ -62,21 +62,25 @@ def _check_messages(place: str, messages: Any, last_role: str) -> None:
 def check_gradable(grader: Grader, items: Rows) -> None:
     """Refuse rows that the grader could never decide: a missing reference, a name outside the list.
 
-    Each row is graded once with an empty output. Graders that wait on a network are not asked.
+    Each row is graded once with an empty output, as a model may well give. Graders that wait on a network are not
+    asked.
     """
     if grader.waits:
         return
     for place, row in zip(items.places, items.rows, strict=True):
         grade = grader(Sample(""), row)
         if grade.score is None:
-            raise ValueError(f"{place}: grader {grader.label!r} cannot grade this row: {grade.why}")
+            raise ValueError(
+                f"{place}: grader {grader.label!r} cannot grade this row: {grade.why} (asked with an empty output: "
+                "mend the row, or let the grader answer to an empty output too)"
+            )
 
 
 def prompts_of(
     policy: Policy, items: Rows, max_new_tokens: int, max_prompt_tokens: int | None = None
 ) -> list[list[int]]:
     """Token ids of every row's prompt. Refuses one too long for the recipe or the model's context."""
-    context = getattr(policy.model.config, "max_position_embeddings", None) or 10**9
+    context = context_of(policy)
     prompts = [policy.prompt_ids(row["messages"]) for row in items.rows]
     for place, prompt in zip(items.places, prompts, strict=True):
         if max_prompt_tokens is not None and len(prompt) > max_prompt_tokens:
@@ -87,6 +91,11 @@ def prompts_of(
                 f"exceed the model's context of {context}; lower max_new_tokens or shorten the prompt"
             )
     return prompts
+
+
+def context_of(policy: Policy) -> int:
+    """The most tokens the model can attend to, prompt and answer together."""
+    return getattr(policy.model.config, "max_position_embeddings", None) or 10**9
 
 
 def draw(count: int, per_step: int, step: int, seed: int) -> Sequence[int]:

@@ -13,6 +13,7 @@ import statistics
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ from rft_loop.checkpoint import (
     prune,
     read_progress,
     save_checkpoint,
+    sha256,
 )
 from rft_loop.decode import sample
 from rft_loop.items import Rows, check_gradable, draw, prompts_of, read_items
@@ -94,14 +96,19 @@ def train(recipe: Recipe, run: Run, view: View = lambda event: None) -> Progress
         )
         clock.lap("sample")
         indices = [index for index in chosen for _ in range(recipe.group_size)]
-        grades = grade_rollouts(training, "train", step, rollouts, [training.items.rows[index] for index in indices])
+        grades = grade_rollouts(training, "train", step, indices, rollouts)
         clock.lap("grade")
-        rewards = rewards_of(grades, [len(rollout.tokens) for rollout in rollouts], recipe.reward, seed=step)
+        lengths = [len(rollout.tokens) for rollout in rollouts]
+        rewards = rewards_of(grades, lengths, recipe.reward, seed_of(recipe.seed, step))
         advantages = group_advantages(rewards, recipe.group_size, recipe.advantage)
         write_rollouts(training, "train", step, indices, rollouts, grades, rewards, advantages)
         stay_within_budget(training, step, grades)
         rate = learning_rate(recipe.learning_rate, step, recipe.warmup_steps, recipe.steps, recipe.schedule)
-        stats = update(training.policy, training.optimizer, rollouts, advantages, recipe, rate)
+        decided = [i for i, reward in enumerate(rewards) if reward is not None]
+        stats = update(
+            training.policy, training.optimizer,
+            [rollouts[i] for i in decided], [advantages[i] for i in decided], recipe, rate,
+        )  # fmt: skip
         clock.lap("update")
         training.tell(
             "step", step=step, of=recipe.steps, learning_rate=rate,
@@ -123,22 +130,30 @@ def prepare(recipe: Recipe, run: Run, view: View) -> Training:
     items, held_out = read_items(recipe.train), read_items(recipe.validation)
     check_gradable(grader, items)
     check_gradable(grader, held_out)
+    data = {key: sha256(path) for key, path in files_of(recipe).items()}
     saved = all_checkpoints(run.checkpoints)
     undecided: deque[int] = deque(maxlen=BUDGET_WINDOW)
     if saved:
-        policy, progress = load_checkpoint(saved[-1], choose_device(recipe.device), recipe.dtype)
+        policy, progress = load_checkpoint(saved[-1], choose_device(recipe.device))
         if progress.grader != grader.identity:
             raise ValueError(
                 f"{run.folder} was graded by {progress.grader}, and the grader is now {grader.identity}: "
                 "its definition or code has changed; start a new run, or restore the grader"
             )
         mend_torn_line(run)
-        view(run.event("resume", phase=progress.phase, step=progress.step))
+        if progress.data != data:
+            changed = next(key for key, digest in data.items() if progress.data.get(key) != digest)
+            raise ValueError(
+                f"{run.folder} was begun with other data: the file of {changed} has changed since. "
+                "Restore it, or start a new run with -s name=..."
+            )
+        best = {"best_step": progress.best_step, "best_reward": progress.best_reward}
+        view(run.event("resume", phase=progress.phase, step=progress.step, **best))
         undecided.extend(event["undecided"] for event in read_events(run.folder) if event["event"] == "step")
     else:
         learned = read_items(recipe.warm_start.data, "assistant").rows if recipe.warm_start else []
         policy = load_policy(recipe, [*items.rows, *learned])
-        progress = Progress("warm_start", 0, grader.identity)
+        progress = Progress("warm_start", 0, grader.identity, data)
         mend_torn_line(run)
     optimizer = make_optimizer(policy, recipe)
     if saved:
@@ -152,7 +167,7 @@ def prepare(recipe: Recipe, run: Run, view: View) -> Training:
     if not saved:
         counts = {"train": len(items), "validation": len(held_out)}
         training.tell(
-            "start", name=recipe.name, grader=grader.identity, items=counts,
+            "start", name=recipe.name, grader=grader.identity, definition=grader.to_wire(), items=counts, data=data,
             parameters=policy.parameters, device=str(policy.device),
         )  # fmt: skip
     return training
@@ -181,11 +196,13 @@ def validate(training: Training) -> None:
     """Answer the whole validation split greedily, grade it, and remember whether it is the best so far."""
     recipe, step = training.recipe, training.progress.step
     rollouts = answer(training.policy, training.held_out_prompts, recipe.max_new_tokens, recipe.decode_rows)
-    grades = grade_rollouts(training, "validation", step, rollouts, training.held_out.rows)
-    write_rollouts(training, "validation", step, range(len(rollouts)), rollouts, grades)
+    indices = range(len(rollouts))
+    grades = grade_rollouts(training, "validation", step, indices, rollouts)
+    write_rollouts(training, "validation", step, indices, rollouts, grades)
     summary = summarise(grades)
     if summary.scored is None or summary.error_rate > recipe.max_error_rate:
-        stop(training, f"{_by_kind(summary.errors)} of {summary.n} validation grades could not be decided")
+        example = next(grade.why for grade in grades if grade.score is None)
+        stop(training, f"{_by_kind(summary.errors)} of {summary.n} validation grades could not be decided: {example}")
     assert summary.scored is not None
     reward = summary.scored.mean
     best = training.progress.best_reward is None or reward > training.progress.best_reward
@@ -242,14 +259,15 @@ def answer(policy: Policy, prompts: Sequence[Sequence[int]], max_new_tokens: int
 
 
 def grade_rollouts(
-    training: Training, split: Split, step: int, rollouts: Sequence[Rollout], rows: Sequence[dict[str, Any]]
+    training: Training, split: Split, step: int, indices: Sequence[int], rollouts: Sequence[Rollout]
 ) -> list[Grade]:
-    """Grade rollouts against their rows; grades recorded before a break are taken over, not made again."""
-    recorded = training.run.recorded_grades(split, step, training.grader.identity, rollouts)
-    if recorded is not None:
-        return recorded
-    pairs = [(Sample(rollout.text), row) for rollout, row in zip(rollouts, rows, strict=True)]
-    return list(grade_many(training.grader, pairs, training.recipe.grader_concurrency))
+    """Grade rollouts against their items; what was decided of them before a break is taken over, not made again."""
+    recorded = training.run.recorded_grades(split, step, training.grader.identity, indices, rollouts)
+    rows = (training.items if split == "train" else training.held_out).rows
+    new = [i for i, grade in enumerate(recorded) if grade is None]
+    pairs = [(Sample(rollouts[i].text), rows[indices[i]]) for i in new]
+    made = iter(grade_many(training.grader, pairs, training.recipe.grader_concurrency))
+    return [grade if grade is not None else next(made) for grade in recorded]
 
 
 def write_rollouts(
@@ -289,6 +307,12 @@ def stop(training: Training, reason: str) -> None:
         f"{training.recipe.max_error_rate} allows. If a service was down, go on with --resume {training.run.folder}; "
         f"if the grader must change, start a new run from a checkpoint with -s model={training.run.checkpoints}/step-N"
     )
+
+
+def files_of(recipe: Recipe) -> dict[str, Path]:
+    """The data files of a recipe by its keys."""
+    files = {"train": recipe.train, "validation": recipe.validation}
+    return files | ({"warm_start.data": recipe.warm_start.data} if recipe.warm_start else {})
 
 
 def seed_of(seed: int, step: int) -> int:

@@ -19,7 +19,7 @@ def clipped_policy_loss(logprobs: Tensor, old: Tensor, advantages: Tensor, clip_
     return -torch.minimum(ratio * per_rollout, ratio.clamp(1 - clip_low, 1 + clip_high) * per_rollout)
 
 
-def clipped_share(
+def clipped_count(
     logprobs: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, clip_low: float, clip_high: float
 ) -> Tensor:
     """Number of tokens whose gradient the clip takes away (w A past the bound that holds it back); a scalar."""

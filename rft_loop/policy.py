@@ -87,12 +87,12 @@ def load_policy(recipe: Recipe, rows: Iterable[dict[str, Any]] = ()) -> Policy:
     if isinstance(recipe.model, ScratchModel):
         tokenizer = build_tokenizer(texts_of(rows, recipe.model.scratch.fields), recipe.model.scratch)
         model = build_model(tokenizer, recipe.model.scratch, recipe.seed)
-        return make_policy(model.to(device, getattr(torch, recipe.dtype)), tokenizer)
-    return load_pretrained(recipe.model, device, recipe.dtype)
+        return make_policy(model.to(device), tokenizer)
+    return load_pretrained(recipe.model, device)
 
 
-def load_pretrained(source: str, device: torch.device, dtype: str = "float32") -> Policy:
-    """A policy from a local folder, a `.gguf` file, or a hub id."""
+def load_pretrained(source: str, device: torch.device) -> Policy:
+    """A policy in float32 from a local folder, a `.gguf` file, or a hub id."""
     path = Path(source)
     options: dict[str, Any] = {}
     if path.suffix == ".gguf":
@@ -103,7 +103,7 @@ def load_pretrained(source: str, device: torch.device, dtype: str = "float32") -
         raise FileNotFoundError(f"{source!r} is no model folder: it has no config.json")
     try:
         tokenizer = _tokenizer_class(path).from_pretrained(source, **options)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype), **options)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **options)
     except OSError as problem:
         reason = str(problem).strip().splitlines()[0]
         raise FileNotFoundError(
@@ -159,6 +159,8 @@ def choose_device(wanted: str) -> torch.device:
         raise ValueError("device=cuda: no CUDA device is visible here; use device=auto or device=cpu")
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted not in ("cpu", "cuda"):
+        raise ValueError(f"device={wanted}: known are auto, cpu and cuda")
     return torch.device(wanted)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import tomllib
 from collections.abc import Sequence
@@ -88,13 +87,13 @@ class Recipe(Section):
     # Update
     learning_rate: float = Field(1e-5, gt=0)
     warmup_steps: int = Field(0, ge=0)
-    schedule: Literal["constant", "linear"] = "constant"  # linear falls to 0 at the last step
+    schedule: Literal["constant", "linear"] = "constant"  # linear falls evenly, to reach 0 after the last step
     advantage: Literal["grpo", "mean"] = "grpo"  # divided by the group's spread, or only centred
     clip_low: float = Field(0.2, gt=0, lt=1)
     clip_high: float = Field(0.2, gt=0)
     aggregation: Literal["token", "sequence", "constant"] = "token"
     updates_per_step: int = Field(1, ge=1)  # passes over one step's rollouts
-    micro_batch_rows: int = Field(256, ge=1)  # rollouts per forward pass; the gradient does not depend on it
+    micro_batch_rows: int = Field(16, ge=1)  # rollouts per forward pass; the gradient does not depend on it
     entropy_bonus: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.0, ge=0)
@@ -103,12 +102,11 @@ class Recipe(Section):
     eval_every: int = Field(20, ge=1)
     save_every: int = Field(20, ge=1)  # also the warm start's interval
     keep_checkpoints: int = Field(2, ge=1)  # the newest ones; step 0 and the best are kept besides
-    max_error_rate: float = Field(0.05, ge=0, le=1)  # undecided share of a step past which the run stops
+    max_error_rate: float = Field(0.05, ge=0, le=1)  # undecided share of ten steps past which the run stops
 
     # Machine
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["float32", "bfloat16"] = "float32"
     decode_rows: int = Field(512, ge=1)  # rollouts decoded side by side
     grader_concurrency: int = Field(16, ge=1)  # calls under way at once, for graders that wait on a network
 
@@ -118,6 +116,12 @@ class Recipe(Section):
         if size < 2:
             raise ValueError(f"group_size={size}: a group of one has no one to be compared with; use 2 or more")
         return size
+
+    @model_validator(mode="after")
+    def _validates_on_items_it_does_not_train_on(self) -> Recipe:
+        if self.train.resolve() == self.validation.resolve():
+            raise ValueError(f"train and validation are one file, {self.train}: validation is for items held out")
+        return self
 
     @model_validator(mode="after")
     def _has_something_to_do(self) -> Recipe:
@@ -203,10 +207,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ValueError(f"-s {override!r}: {text!r} is no YAML value; quote it if it is meant as text") from None
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = float(value)  # YAML 1.1 reads 3e-4 as a string
-    data[key] = value
+    data[key] = value  # YAML 1.1 reads 3e-4 as a string; a field that is a number takes it as one
 
 
 EITHER = {
@@ -245,6 +246,12 @@ def _known_keys(sections: list[str]) -> Sequence[str]:
         "model.scratch": Scratch,
     }
     return sorted(known.get(".".join(sections), Recipe).model_fields)
+
+
+def differing_key(one: Recipe, other: Recipe) -> str | None:
+    """The first key in which two recipes differ, where they are stored aside."""
+    keys = (key for key in Recipe.model_fields if key not in ("name", "runs"))
+    return next((key for key in keys if getattr(one, key) != getattr(other, key)), None)
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:

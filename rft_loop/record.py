@@ -92,18 +92,21 @@ class Run:
         parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows], _schema()), partial)
         os.replace(partial, file)
 
-    def recorded_grades(self, split: Split, step: int, grader: str, rollouts: Sequence[Rollout]) -> list[Grade] | None:
-        """The grades of this step if they were recorded before a break, for these very outputs; else None."""
+    def recorded_grades(
+        self, split: Split, step: int, grader: str, indices: Sequence[int], rollouts: Sequence[Rollout]
+    ) -> list[Grade | None]:
+        """What was decided of this step before a break, a rollout at a time; None where nothing was."""
         from pyarrow import parquet
 
         file = self.samples_file(split, step)
+        nothing: list[Grade | None] = [None] * len(rollouts)
         if not file.is_file():
-            return None
-        columns = parquet.read_table(file, columns=["output_text", "grade"]).to_pydict()
-        if columns["output_text"] != [rollout.text for rollout in rollouts]:
-            return None
+            return nothing
+        columns = parquet.read_table(file, columns=["item", "output_text", "grade"]).to_pydict()
+        if (columns["item"], columns["output_text"]) != (list(indices), [rollout.text for rollout in rollouts]):
+            return nothing
         grades = [Grade.from_wire(json.loads(text)) for text in columns["grade"]]
-        return grades if all(grade.grader == grader and grade.score is not None for grade in grades) else None
+        return [grade if grade.grader == grader and grade.score is not None else None for grade in grades]
 
     def discard_if_unused(self) -> None:
         """Take back a folder in which nothing was recorded: what was wrong with the recipe can then be mended."""
@@ -157,6 +160,8 @@ def read_events(folder: str | Path) -> list[dict[str, Any]]:
     """A run's events, in order, without what a later `resume` superseded and without a torn last line."""
     events: list[dict[str, Any]] = []
     for event in _all_events(Path(folder)):
+        if event["event"] == "start":  # a break before the first checkpoint: everything happens again
+            events = []
         if event["event"] == "resume":
             events = [earlier for earlier in events if not _superseded(earlier, event)]
         events.append(event)
@@ -171,11 +176,11 @@ def _all_events(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def working_seconds(folder: str | Path) -> float:
-    """Seconds a run has worked, over all its processes: from event to event, pauses before a `resume` left out."""
+    """Seconds a run has worked, over all its processes: from event to event, pauses between processes left out."""
     seconds = 0.0
     before: float | None = None
     for event in _all_events(Path(folder)):
-        if before is not None and event["event"] != "resume":
+        if before is not None and event["event"] not in ("start", "resume"):
             seconds += max(0.0, event["time"] - before)
         before = event["time"]
     return seconds

@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -536,13 +536,17 @@ def _rollout(label: str, row: Row) -> str:
 
 
 def recipe_section(run: RunData) -> str:
-    if not run.recipe:
-        return ""
+    """The recipe with every default, and the grader as it was when the run began."""
+    shown = ""
+    if run.recipe:
+        shown += _folded(f"{len(run.recipe)} settings, every default filled in", run.recipe)
+    if definition := run.start.get("definition"):
+        shown += _folded(f"the grader, {run.start.get('grader')}", definition)
+    return section("Recipe", shown) if shown else ""
+
+
+def _folded(title: str, data: Mapping[str, Any]) -> str:
     import yaml
 
-    written = text(yaml.safe_dump(dict(run.recipe), sort_keys=False, allow_unicode=True, width=100))
-    return section(
-        "Recipe",
-        f"<details><summary>{len(run.recipe)} settings, every default filled in</summary>"
-        f'<pre class="recipe" tabindex="0">{written}</pre></details>',
-    )
+    written = text(yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=100))
+    return f'<details><summary>{text(title)}</summary><pre class="recipe" tabindex="0">{written}</pre></details>'

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
-from rft_loop.items import Rows, draw
+from rft_loop.items import Rows, context_of, draw
 from rft_loop.policy import Policy
 from rft_loop.recipe import Recipe, WarmStart
 from rft_loop.update import learning_rate
@@ -27,7 +27,7 @@ def warm_start(
 
     `after_step` is told the step, its mean loss per answer token in nats, and its learning rate.
     """
-    pairs = [policy.answer_ids(row["messages"]) for row in rows.rows]
+    pairs = answers_of(policy, rows)
     for step in range(done + 1, spec.steps + 1):
         rate = learning_rate(spec.learning_rate, step, spec.warmup_steps, spec.steps, "linear")
         for group in optimizer.param_groups:
@@ -39,6 +39,21 @@ def warm_start(
         clip_grad_norm_(policy.model.parameters(), recipe.max_grad_norm)
         optimizer.step()
         after_step(step, float(loss.detach()), rate)
+
+
+def answers_of(policy: Policy, rows: Rows) -> list[tuple[list[int], list[int]]]:
+    """Prompt and answer ids of every row. Raises ValueError naming the row that fits neither template nor context."""
+    context = context_of(policy)
+    pairs = []
+    for place, row in zip(rows.places, rows.rows, strict=True):
+        try:
+            prompt, answer = policy.answer_ids(row["messages"])
+        except ValueError as problem:
+            raise ValueError(f"{place}: {problem}") from None
+        if len(prompt) + len(answer) > context:
+            raise ValueError(f"{place}: {len(prompt) + len(answer)} tokens exceed the model's context of {context}")
+        pairs.append((prompt, answer))
+    return pairs
 
 
 def answer_loss(policy: Policy, pairs: Sequence[tuple[list[int], list[int]]]) -> torch.Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from rft_loop.decode import Prefill, extend
-from rft_loop.loss import clipped_policy_loss, clipped_share, token_entropy, token_weights
+from rft_loop.loss import clipped_count, clipped_policy_loss, token_entropy, token_weights
 from rft_loop.policy import Policy
 from rft_loop.recipe import Recipe
 from rft_loop.rollout import Rollout
@@ -128,7 +128,7 @@ def update(
                 totals["loss"] += float(loss)
                 totals["entropy"] += float(scored.entropy[mask].sum())
                 totals["clipped"] += float(
-                    clipped_share(scored.logprobs, old, gains, mask, recipe.clip_low, recipe.clip_high)
+                    clipped_count(scored.logprobs, old, gains, mask, recipe.clip_low, recipe.clip_high)
                 )
                 totals["tokens"] += int(mask.sum())
                 if update_pass == 0:

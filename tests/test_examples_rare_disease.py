@@ -46,6 +46,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     again = run(*command)
     assert "is finished: taken as it is" in again.stdout
     assert again.stdout.count("$ ") == 1, "only the report is written again"
+    other = run(*command, "--seed", "1")
+    assert other.returncode == 1
+    assert "was trained with another seed: delete it" in other.stderr
     return folder / "runs" / "rare-disease"
 
 
@@ -71,13 +74,14 @@ def test_grade_says_the_same_of_the_stored_outputs_to_the_last_digit(
     demo: Path, summary: dict[str, Any], tmp_path: Path, place: int, file: str
 ) -> None:
     row = summary["rows"][place]
+    outputs = (demo.parent / "rare-disease-supervised" if file.startswith("supervised") else demo) / "outputs"
     for measure, key in (("reward", "reward"), ("top_1", "top1"), ("top_5", "top5"), ("anywhere", "anywhere")):
         if measure != "reward" and file != "nearest":
             continue  # one file through all four graders, all files through the one that matters
         out = tmp_path / f"{measure}.json"
         done = run(
             Path(sys.executable).with_name("assay"), "grade", EXAMPLE / f"{measure}.json",
-            demo / "outputs" / f"{file}.jsonl", "-o", tmp_path / "grades.jsonl", "--summary", out,
+            outputs / f"{file}.jsonl", "-o", tmp_path / "grades.jsonl", "--summary", out,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         found = json.loads(out.read_text())
@@ -91,8 +95,8 @@ def test_a_gene_outside_the_closed_list_is_refused_before_training(demo: Path, t
     lines = (demo.parent.parent / "data" / "train.jsonl").read_text().splitlines()
     lines[4] = json.dumps(json.loads(lines[4]) | {"gene": "BRCA9"})
     (tmp_path / "train.jsonl").write_text("\n".join(lines))
-    settings = (f"train={tmp_path / 'train.jsonl'}", f"runs={tmp_path}", "model=" + str(demo / "checkpoints/step-0"))
-    settings += (f"validation={demo.parent.parent / 'data' / 'validation.jsonl'}", "warm_start=null")
+    settings = [f"train={tmp_path / 'train.jsonl'}", f"runs={tmp_path}", "model=" + str(demo / "checkpoints/step-0")]
+    settings += [f"validation={demo.parent.parent / 'data' / 'validation.jsonl'}", "warm_start=null"]
     words = [word for setting in settings for word in ("-s", setting)]
     done = run(Path(sys.executable).with_name("assay"), "train", EXAMPLE / "rft.yaml", *words)
     assert done.returncode == 2

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import math
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import PrivateAttr
 
+import graders.grade
 from graders import ERROR_KINDS, Grade, Grader, GradingError, Item, Sample, as_grader, grade_many, load
+from graders.registry import BUILT_IN
 
 STRING_CHECK: dict[str, Any] = {
     "type": "string_check",
@@ -324,3 +329,161 @@ def test_the_same_file_elsewhere_is_the_same_grader(tmp_path: Path) -> None:
         identities.add(load(f"{file}:judge").identity)
         identities.add(load({"type": "function", "source": f"{file}:judge", "name": "judge"}).identity)
     assert len(identities) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from functools import partial\ndef share(sample, item, n):\n    return n\njudge = partial(share, n=VALUE)\n",
+        "class Share:\n    def __call__(self, sample, item):\n        return VALUE\njudge = Share()\n",
+        "judge = lambda sample, item: VALUE\n",
+    ],
+)
+def test_whatever_a_file_calls_a_grader_its_identity_covers_the_file_and_it_is_written_back(
+    tmp_path: Path, text: str
+) -> None:
+    identities = set()
+    for place, value in [("one", "0.25"), ("other", "0.5"), ("again", "0.25")]:
+        (tmp_path / place).mkdir()
+        file = tmp_path / place / "mine.py"
+        file.write_text(text.replace("VALUE", value))
+        grader = load(f"{file}:judge")
+        assert grader("x").score == float(value)
+        assert grader.label == "judge"
+        assert load(grader.to_wire()) == grader
+        identities.add(grader.identity)
+    assert len(identities) == 2
+
+
+def test_a_partial_or_an_object_in_python_is_hashed_with_the_file_that_defines_it() -> None:
+    assert Path(__file__) in as_grader(Callable5()).code_files()
+    assert Path(__file__) in as_grader(partial(half)).code_files()
+
+
+@pytest.mark.parametrize("statement", ["from words import WORDS", "import words", "import words as w"])
+def test_the_identity_covers_what_a_users_file_imports_from_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    identities = set()
+    for place, words in [("one", "['a']"), ("other", "['b']")]:
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "words.py").write_text(f"WORDS = {words}\n")
+        file = tmp_path / place / "mine.py"
+        file.write_text(f"{statement}\ndef judge(sample, item):\n    return 1.0\n")
+        with monkeypatch.context() as context:
+            context.syspath_prepend(tmp_path / place)
+            identities.add(load(f"{file}:judge").identity)
+            sys.modules.pop("words")
+    assert len(identities) == 2
+
+
+def test_the_identity_of_a_plug_in_covers_its_relative_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "some_plug_in"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "prompts.py").write_text("TEXT = 'a'\n")
+    (package / "judge.py").write_text(
+        "from graders import Grader\nfrom . import prompts\nclass Mine(Grader):\n    type: str = 'mine'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    files = importlib.import_module("some_plug_in.judge").Mine().code_files()
+    assert {package / "judge.py", package / "prompts.py"} <= files
+    assert Path(graders.grade.__file__) in files
+    assert not any(path.name == "evaluate.py" for path in files)
+
+
+def test_a_users_file_beside_our_packages_is_the_same_grader_as_elsewhere(tmp_path: Path) -> None:
+    text = "from graders import Grade\ndef judge(sample, item):\n    return Grade(1.0, 'full')\n"
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    (beside / "graders").mkdir(parents=True)
+    (beside / "graders" / "__init__.py").write_text("")
+    alone.mkdir()
+    identities = set()
+    for folder in (alone, beside):
+        (folder / "mine.py").write_text(text)
+        identities.add(load(f"{folder}/mine.py:judge").identity)
+    assert len(identities) == 1
+
+
+class LaterObject:
+    async def __call__(self, sample: Sample, item: Item) -> float:
+        return 0.5
+
+
+def test_an_object_with_an_asynchronous_call_waits() -> None:
+    judge: Any = LaterObject()
+    assert as_grader(judge)("x").score == 0.5
+
+
+# Grades that could not be recorded
+
+
+@pytest.mark.parametrize(
+    ("grade", "reason"),
+    [
+        (Grade(1.0, 5), "why must be a string, not int"),  # type: ignore[arg-type]
+        (Grade(1.0, None), "why must be a string, not NoneType"),  # type: ignore[arg-type]
+        (Grade(1.0, "", "boom"), "error must be a GradeError, not str"),  # type: ignore[arg-type]
+        (Grade(1.0, "", extracted={"a", "b"}), "extracted is not JSON (Object of type set"),
+        (Grade(1.0, "", extracted=[math.nan]), "extracted is not JSON (Out of range float"),
+        (Grade(1.0, "", usage={"tokens": b""}), "usage is not JSON"),  # type: ignore[dict-item]
+        (Grade(1.0, "", parts={"a": 1.0}), "parts must be Grades under names, not float under 'a'"),  # type: ignore[dict-item]
+        (Grade(1.0, "", parts={"a": Grade(1.0, "", extracted={1})}), "part 'a': extracted is not JSON"),
+        (Grade(1.0, "", formula=1), "formula must be a string"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_grade_that_could_not_be_recorded_is_undecided_and_says_why(grade: Grade, reason: str) -> None:
+    answer = fixed(grade)("x")
+    assert error_of(answer) == ("other_error", "grader")
+    assert reason in answer.why
+    json.dumps(answer.to_wire(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind"),
+    [
+        (TimeoutError("slow"), "timeout"),
+        (ConnectionResetError("gone"), "other_error"),
+        (ConnectionRefusedError("closed"), "other_error"),
+    ],
+)
+def test_a_network_that_fails_is_no_fault_of_the_grader(problem: Exception, kind: str) -> None:
+    def judge(sample: Sample, item: Item) -> float:
+        raise problem
+
+    assert error_of(as_grader(judge)("x")) == (kind, "infra")
+
+
+# The first law
+
+
+FIRST_LAW: list[dict[str, Any]] = [
+    {**STRING_CHECK, "input": "{{sample.output_json.gene}}"},
+    {**STRING_CHECK, "input": "{{item.gene}}", "reference": "{{sample.output_json.gene}}", "operation": "like"},
+    {**DEFINITIONS[2], "input": "{{sample.output_json.gene}}"},
+    {"type": "rank", "input": "{{sample.output_json.genes}}", "reference": "{{item.gene}}"},
+    {"type": "rank", "read": "json", "reference": "{{item.gene}}"},
+    {"type": "rank", "read": "json", "reference": ["{{item.gene}}", "FBN2"]},
+    {
+        "type": "multi",
+        "graders": {
+            "json": {**STRING_CHECK, "input": "{{sample.output_json.gene}}", "reference": "x"},
+            "same": STRING_CHECK,
+        },
+        "calculate_output": "json + same",
+    },
+]
+
+
+@pytest.mark.parametrize("definition", FIRST_LAW)
+def test_a_row_without_its_reference_is_undecided_also_when_the_output_is_bad(definition: dict[str, Any]) -> None:
+    grader = load(definition)
+    assert error_of(grader("not JSON", {"gen": "FBN1"}))[1] == "grader"
+    failed = grader("not JSON", GENE)
+    assert failed.score == 0.0
+    assert failed.error is not None
+    assert failed.error.fault == "candidate"
+
+
+def test_the_first_law_is_tested_for_every_built_in() -> None:
+    assert {definition["type"] for definition in FIRST_LAW} == set(BUILT_IN)

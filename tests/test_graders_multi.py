@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from graders import Grade, Grader, GradingError, Item, Sample, load
+from graders import Grade, Grader, GradingError, Item, Sample, as_grader, load
 from graders.multi import Multi
 
 EXACT: dict[str, Any] = {
@@ -66,11 +66,47 @@ def test_an_undecided_part_leaves_the_whole_undecided_whether_used_or_not(formul
     assert grade.parts["ok"].score == 1.0
 
 
-def test_a_candidates_fault_in_a_part_is_a_decided_score() -> None:
-    part = {**RANK, "read": "json"}
-    grade = multi("1 - rank", rank=part)("not json", ITEM)
-    assert grade.score == 1.0
-    assert grade.parts["rank"].error is not None
+JSON_RANK: dict[str, Any] = {**RANK, "read": "json"}
+
+
+def unreadable(sample: Sample, item: Item) -> float:
+    raise GradingError("sample_parse_error", "no number", "candidate")
+
+
+@pytest.mark.parametrize(
+    ("formula", "score"),
+    [
+        ("0.8*rank + 0.2*same", 0.2),  # the part counts as its lowest score; the rest keeps its credit
+        ("rank * same", 0.0),
+        ("max(rank, same)", 1.0),
+        ("1 - rank", 0.0),  # spoiling the part must not pay
+        ("same - rank", 0.0),
+        ("1 - 0.5*rank", 0.5),
+        ("1 / max(rank, 0.1)", 1.0),
+        ("same", 1.0),
+    ],
+)
+def test_a_candidates_fault_in_a_part_never_raises_the_whole_and_is_borne_by_it(formula: str, score: float) -> None:
+    grade = multi(formula, rank=JSON_RANK, same=EXACT)("FBN1", ITEM)
+    assert grade.score == score
+    assert grade.error is not None
+    assert (grade.error.kind, grade.error.fault) == ("sample_parse_error", "candidate")
+    assert grade.error.detail.startswith("part 'rank': ")
+    assert grade.parts["rank"].score == 0.0
+
+
+def test_why_says_where_a_spoiled_part_counts_as_its_highest_score() -> None:
+    grade = multi("1 - rank", rank=JSON_RANK)("FBN1", ITEM)
+    assert grade.formula == "1 - rank = 1 - 1 = 0"
+    assert grade.why.endswith(", so it counts as 1, the worse for the whole)")
+
+
+@pytest.mark.parametrize("formula", ["1 - inner", "1 - tox - a"])
+def test_spoiled_parts_without_limits_or_several_of_them_do_not_pay_either(formula: str) -> None:
+    inner = {"type": "multi", "graders": {"rank": JSON_RANK}, "calculate_output": "rank"}
+    grade = multi(formula, inner=inner, tox=as_grader(unreadable), a=JSON_RANK)("FBN1", ITEM)
+    assert grade.score is not None
+    assert grade.score <= 0.0
 
 
 @pytest.mark.parametrize("formula", ["1/same", "log(same)", "(same - 1)^0.5", "exp(1000)"])

@@ -114,18 +114,49 @@ def test_a_missing_file_or_name_is_told_apart(tmp_path: Path) -> None:
     file.write_text("def score(sample, item):\n    return 1.0\nfive = 5\n")
     with pytest.raises(LookupError, match="has no 'scoer'; did you mean 'score'"):
         load(f"{file}:scoer")
-    with pytest.raises(TypeError, match="not a Grader class"):
-        load({"type": f"{file}:five"})
-    with pytest.raises(TypeError, match=r"a grader is a Grader or a function f\(sample, item\), not 5"):
+    with pytest.raises(ValueError, match="is 5, which is neither a Grader nor a function"):
         load(f"{file}:five")
-    with pytest.raises(ValueError, match="which is not a function"):
+    with pytest.raises(ValueError, match="is 5, which is neither a Grader nor a function"):
         load({"type": "function", "source": f"{file}:five"})
+    with pytest.raises(ValueError, match=r"names 5, which is not a Grader class$"):
+        load({"type": f"{file}:five"})
+    with pytest.raises(ValueError, match=r'not a Grader class; of a function write \{"type": "function", "source": '):
+        load({"type": f"{file}:score"})
+    with pytest.raises(ValueError, match=r"may hold several graders; name one of them: .*mine.py:name"):
+        load(file)
 
 
 def test_a_file_that_fails_to_run_can_be_corrected_and_loaded_again(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("1/0\n")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ValueError, match=r"mine.py:1: ZeroDivisionError: division by zero"):
         load(f"{file}:score")
     file.write_text("def score(sample, item):\n    return 1.0\n")
     assert load(f"{file}:score")("x").score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n\ndef f(:\n", ":3: SyntaxError: "),
+        ("\nimport no_such_module_anywhere\n", ":2: ModuleNotFoundError: No module named 'no_such_module_anywhere'; "),
+        ("from graders import Graderr\n", ":1: ImportError: cannot import name 'Graderr'"),
+        ("import json\n\n\ndef f():\n    json.loads('{')\n\nf()\n", ":5: JSONDecodeError: "),
+        ("raise SystemExit('bye')\n", ":1: SystemExit: bye"),
+        ("x = 1\x00\n", "null byte"),
+    ],
+)
+@pytest.mark.parametrize("form", ["path", "type", "function"])
+def test_what_stops_a_users_file_from_loading_is_a_value_error_with_its_place(
+    tmp_path: Path, text: str, message: str, form: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    source: Any = f"{file}:f"
+    if form != "path":
+        source = {"type": source} if form == "type" else {"type": "function", "source": source}
+    with pytest.raises(ValueError, match=r"mine\.py") as caught:
+        load(source)
+    assert type(caught.value) is ValueError
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

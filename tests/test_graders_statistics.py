@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import random
+import time
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from graders import Grade, bootstrap, summarise
+from graders.statistics import LARGE, _bootstrap_interval
 
 RNG = random.Random(7)
 SCORES = [RNG.random() for _ in range(40)]
@@ -87,3 +91,40 @@ def test_a_summary_of_nothing_decided_has_no_mean(grades: list[Grade]) -> None:
     assert summary.scored is None
     assert "mean -" in str(summary)
     assert summary.error_rate == float(len(grades) > 0)
+
+
+def test_the_interval_of_published_sizes_is_bit_for_bit_what_was_published() -> None:
+    found = bootstrap(SCORES)
+    assert (found.low, found.high) == (0.3091463241904009, 0.4781367277104771)
+    assert bootstrap(SCORES[:2]).low == min(SCORES[:2])
+    clustered = bootstrap(SCORES, [position // 4 for position in range(len(SCORES))])
+    assert (clustered.low, clustered.high) == (0.3067725069063232, 0.47668868042076395)
+
+
+@pytest.mark.parametrize("cluster_size", [1, 3])
+def test_the_interval_of_very_many_values_is_quick_and_nearly_the_bootstraps(cluster_size: int) -> None:
+    rng = random.Random(5)
+    values, clusters = [], []
+    for cluster in range(LARGE + 1):
+        base = rng.random()
+        for _ in range(rng.randint(1, cluster_size)):
+            values.append(base + 0.2 * rng.random())
+            clusters.append(cluster)
+    start = time.process_time()
+    quick = bootstrap(values, clusters if cluster_size > 1 else None)
+    assert time.process_time() - start < 0.5
+    sums: Any
+    sums, sizes = np.bincount(clusters, values), np.bincount(clusters).astype(np.float64)
+    low, high = _bootstrap_interval(sums, sizes, 0)
+    width = high - low
+    assert quick.low == pytest.approx(low, abs=0.03 * width)
+    assert quick.high == pytest.approx(high, abs=0.03 * width)
+    assert quick.independent == LARGE + 1
+
+
+@pytest.mark.parametrize(("scores", "clusters"), [([0.5], None), ([0.25, 0.75], ["same", "same"])])
+def test_one_value_or_one_cluster_has_no_interval(scores: list[float], clusters: list[str] | None) -> None:
+    summary = summarise([Grade(score, "") for score in scores], clusters)
+    assert "mean 0.5000  95% CI -  errors: none" in str(summary)
+    wire = summary.to_wire()
+    assert (wire["mean"], wire["ci_low"], wire["ci_high"]) == (0.5, None, None)

@@ -38,7 +38,9 @@ SAMPLE = Sample('{"genes": ["FBN1"], "score": null}', output_tools=({"function":
         ("{{sample.output_json.genes[0]}}", "FBN1"),
         ("{{sample.output_tools[0].function.name}}", "look_up"),
         ("{{item.trap}}", "{{item.gene}}"),  # one pass: what was put in is not rendered again
-        ("{ {item.gene} } }}", "{ {item.gene} } }}"),
+        ("{ {item.gene} }", "{ {item.gene} }"),
+        ('{"a": {"b": 1}} {{item.n}}', '{"a": {"b": 1}} 3'),  # JSON closes two braces at once
+        ('{"a": {"b": "{{item.gene}}"}}', '{"a": {"b": "FBN1"}}'),
     ],
 )
 def test_variables_are_replaced_by_their_values(template: str, text: str) -> None:
@@ -117,7 +119,28 @@ def test_an_output_nested_too_deeply_to_be_written_is_the_candidates_fault(templ
     assert caught.value.error.fault == "candidate"
 
 
-@given(st.text().filter(lambda text: "{{" not in text))
+@pytest.mark.parametrize("template", ["{{item.gene}", "{{ item.gene", "a {{item.gene}} b {{item.n}"])
+def test_a_variable_that_is_never_closed_is_refused(template: str) -> None:
+    with pytest.raises(ValueError, match=r"never closes it; write \{\{ item.key \}\}"):
+        parse(template)
+
+
+@pytest.mark.parametrize("template", ["{item.gene}}", "item.gene }}", "{{item.gene}} or {item.n}}", "{{item.gene}}}}"])
+def test_a_variable_that_is_never_opened_is_refused(template: str) -> None:
+    with pytest.raises(ValueError, match=r"never opened; write \{\{ item.key \}\}, or '\} \}'"):
+        parse(template)
+
+
+@pytest.mark.parametrize(
+    "template", ["{{sample.output_json.gene}} {{item.gen}}", "{{item.gen}} {{sample.output_json.gene}}"]
+)
+def test_what_the_item_lacks_is_reported_before_what_the_output_lacks(template: str) -> None:
+    with pytest.raises(GradingError) as caught:
+        render(template, Sample("no JSON"), ITEM)
+    assert caught.value.error.fault == "grader"
+
+
+@given(st.text().filter(lambda text: "{{" not in text and "}}" not in text))
 def test_text_without_variables_is_its_own_rendering(text: str) -> None:
     assert render(text, Sample(), {}) == text
 

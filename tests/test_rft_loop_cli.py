@@ -202,6 +202,25 @@ def test_eval_and_grade_say_the_same_of_the_same_outputs_to_the_last_digit(train
     assert one["mean"] == json.loads((trained / "summary.json").read_text())["validation_best"]
 
 
+def test_eval_refuses_a_damaged_checkpoint_and_to_overwrite_its_data(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "letters"
+    shutil.copytree(trained, copy)
+    best = json.loads((copy / "summary.json").read_text())["best_checkpoint"]
+    content = bytearray((copy / best / "model.safetensors").read_bytes())
+    content[-1] ^= 0x80
+    (copy / best / "model.safetensors").write_bytes(content)
+    data = tmp_path / "data.jsonl"
+    shutil.copy(LETTERS / "validation.jsonl", data)
+    for model in (copy, copy / best):
+        done = assay("eval", model, "--data", data, "--grader", LETTERS / "grader.json")
+        assert done.returncode == 2
+        assert "broken checkpoint" in done.stderr
+    done = assay("eval", trained, "--data", data, "-o", data)
+    assert done.returncode == 2
+    assert "is the data itself" in done.stderr
+    assert data.read_bytes() == (LETTERS / "validation.jsonl").read_bytes()
+
+
 def test_a_finished_run_name_is_not_overwritten(trained: Path) -> None:
     done = assay("train", LETTERS / "recipe.yaml", "-s", f"runs={trained.parent}", "-s", "name=letters")
     assert done.returncode == 2

@@ -67,6 +67,16 @@ def screen(events: list[dict[str, Any]], width: int = 100) -> str:
     return capture.get()
 
 
+def test_a_resumed_run_remembers_the_best_of_before() -> None:
+    resumed = {"event": "resume", "phase": "step", "step": 40, "best_step": 20, "best_reward": 0.9}
+    lines = printed(
+        [resumed, {**validation(60, 0.4), "best": False}, {"event": "end", "seconds": 5.0, "best_step": 20}]
+    )
+    assert "best so far" not in lines
+    assert "best validation 0.900" in lines
+    assert "at step 20" in lines
+
+
 def test_plain_lines_tell_reward_validation_and_end() -> None:
     lines = printed(WHOLE_RUN).splitlines()
     assert lines[0] == "genes-demo: 1,100 train, 300 validation, 1.42 M parameters, cpu, gene_rank@4f1c9ab2"

@@ -151,6 +151,17 @@ def test_a_changed_grader_does_not_go_on_with_an_old_run(start: Any, tmp_path: P
         train(recipe, run)
 
 
+def test_changed_data_does_not_go_on_with_an_old_run(start: Any, tmp_path: Path) -> None:
+    data = tmp_path / "train.jsonl"
+    shutil.copy(LETTERS / "train.jsonl", data)
+    recipe, run = start(*SMALL, f"train={data}")
+    train(recipe, run)
+    shutil.rmtree(run.checkpoints / "step-6")
+    data.write_text("".join(reversed(data.read_text().splitlines(keepends=True))))
+    with pytest.raises(ValueError, match="the file of train has changed since"):
+        train(recipe, run)
+
+
 # A real process, really killed
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rft_loop.loss import clipped_policy_loss, clipped_share, token_entropy, token_weights
+from rft_loop.loss import clipped_count, clipped_policy_loss, token_entropy, token_weights
 
 LOW, HIGH = 0.2, 0.3
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=8)
@@ -43,7 +43,7 @@ def test_the_clip_on_both_sides_for_both_signs(ratio: float, advantage: float, l
     # d/d logprob of -w A is -w A where the clip does not act, and exactly 0 where it does.
     assert logprobs.grad.item() == pytest.approx(0.0 if held else -ratio * advantage, abs=0.0 if held else 1e-9)
     mask = torch.ones(1, 1, dtype=torch.bool)
-    assert int(clipped_share(logprobs.detach(), old, gains, mask, LOW, HIGH)) == int(held)
+    assert int(clipped_count(logprobs.detach(), old, gains, mask, LOW, HIGH)) == int(held)
 
 
 def test_on_policy_the_gradient_is_that_of_reinforce() -> None:
@@ -63,7 +63,7 @@ def test_each_rollout_has_its_own_advantage_at_all_its_tokens() -> None:
 def test_tokens_past_the_end_do_not_count_as_clipped() -> None:
     logprobs, old = torch.zeros(1, 3), torch.full((1, 3), -5.0)
     mask = torch.tensor([[True, False, False]])
-    assert int(clipped_share(logprobs, old, torch.tensor([1.0]), mask, LOW, HIGH)) == 1
+    assert int(clipped_count(logprobs, old, torch.tensor([1.0]), mask, LOW, HIGH)) == 1
 
 
 @pytest.mark.parametrize(

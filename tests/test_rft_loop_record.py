@@ -226,25 +226,34 @@ def test_each_split_and_step_has_its_own_part_and_a_repeat_replaces_it(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("recorded", "grader", "texts", "reused"),
+    ("recorded", "grader", "texts", "taken_over"),
     [
-        ([("a", RIGHT), ("b", RIGHT)], "mine@1", ["a", "b"], True),
-        ([("a", RIGHT), ("b", RIGHT)], "mine@2", ["a", "b"], False),  # another grader, or another version of it
-        ([("a", RIGHT), ("b", RIGHT)], "mine@1", ["a", "c"], False),
-        ([("a", RIGHT), ("b", RIGHT)], "mine@1", ["b", "a"], False),
-        ([("a", RIGHT), ("b", RIGHT)], "mine@1", ["a"], False),
-        ([("a", RIGHT), ("b", UNDECIDED)], "mine@1", ["a", "b"], False),  # what could not be decided is asked again
+        ([("a", RIGHT), ("b", RIGHT)], "mine@1", ["a", "b"], [RIGHT, RIGHT]),
+        ([("a", RIGHT), ("b", RIGHT)], "mine@2", ["a", "b"], [None, None]),  # another grader, or another version of it
+        ([("a", RIGHT), ("b", RIGHT)], "mine@1", ["a", "c"], [None, None]),
+        ([("a", RIGHT), ("b", RIGHT)], "mine@1", ["b", "a"], [None, None]),
+        ([("a", RIGHT), ("b", RIGHT)], "mine@1", ["a"], [None]),
+        ([("a", RIGHT), ("b", UNDECIDED)], "mine@1", ["a", "b"], [RIGHT, None]),  # what was undecided is asked again
     ],
 )
 def test_recorded_grades_are_taken_over_only_for_the_same_outputs_and_grader(
-    tmp_path: Path, recorded: list[tuple[str, Grade]], grader: str, texts: list[str], reused: bool
+    tmp_path: Path, recorded: list[tuple[str, Grade]], grader: str, texts: list[str], taken_over: list[Grade | None]
 ) -> None:
     run = Run(tmp_path)
     run.write_samples("train", 1, [sample_row(text, grade) for text, grade in recorded])
-    found = run.recorded_grades("train", 1, grader, [rollout(text) for text in texts])
-    assert found == ([grade for _, grade in recorded] if reused else None)
-    assert run.recorded_grades("validation", 1, grader, [rollout(text) for text in texts]) is None
-    assert run.recorded_grades("train", 2, grader, [rollout(text) for text in texts]) is None
+    rollouts, nothing = [rollout(text) for text in texts], [None] * len(texts)
+    items = [int(parquet.read_table(run.samples_file("train", 1)).column("item")[0].as_py())] * len(texts)
+    assert run.recorded_grades("train", 1, grader, items, rollouts) == taken_over
+    assert run.recorded_grades("train", 1, grader, [item + 1 for item in items], rollouts) == nothing
+    assert run.recorded_grades("validation", 1, grader, items, rollouts) == nothing
+    assert run.recorded_grades("train", 2, grader, items, rollouts) == nothing
+
+
+def test_a_break_before_the_first_checkpoint_starts_the_record_anew(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for kind, step in (("start", 0), ("warm_start", 1), ("warm_start", 2), ("start", 0), ("warm_start", 1)):
+        run.event(kind, step=step)
+    assert [(event["event"], event["step"]) for event in read_events(tmp_path)] == [("start", 0), ("warm_start", 1)]
 
 
 # The folder

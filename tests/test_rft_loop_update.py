@@ -29,7 +29,7 @@ def recipe(**options: Any) -> Recipe:
     base = {
         "model": "unused",
         "train": "unused",
-        "validation": "unused",
+        "validation": "held out",
         "grader": "unused",
         "temperature": TEMPERATURE,
         "max_new_tokens": 10,

@@ -24,6 +24,8 @@ from rich.table import Table
 
 from graders import Interval, Summary, bootstrap, grade_many, load, summarise
 from graders.rows import read_grading_rows
+from rft_loop.recipe import differing_key, load_recipe
+from rft_loop.record import open_run
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -38,22 +40,25 @@ def main() -> None:
         sh(sys.executable, ROOT / "datasets/rare_disease/make_rare_disease.py", "--out", data)
     rft, supervised = runs / "rare-disease", runs / "rare-disease-supervised"
     settings = [f"runs={runs}", f"seed={options.seed}", *options.set]
-    train(HERE / "rft.yaml", rft, [*settings, *paths(data, "warm_start")])
-    train(
+    before = train(HERE / "rft.yaml", rft, [*settings, *paths(data, "warm_start")])
+    if is_newer(rft / "checkpoints/step-0", supervised):
+        sys.exit(f"{supervised} was trained from an earlier warm start than {rft} has now: delete it")
+    before += train(
         HERE / "supervised_then_rft.yaml",
         supervised,
         [*settings, f"model={rft / 'checkpoints/step-0'}", *paths(data, "supervised")],
     )
-    outputs = rft / "outputs"
+    outputs, more_outputs = rft / "outputs", supervised / "outputs"
     outputs.mkdir(exist_ok=True)
+    more_outputs.mkdir(exist_ok=True)
     named = {
         "random": baseline("random", data, outputs),
         "most frequent gene": baseline("frequent", data, outputs),
         "nearest training case": baseline("nearest", data, outputs),
         "warm start": answers(rft / "checkpoints/step-0", data, outputs / "warm_start.jsonl"),
         "warm start + RFT": answers(rft, data, outputs / "rft.jsonl"),
-        "warm start + supervised": answers(supervised / "checkpoints/step-0", data, outputs / "supervised.jsonl"),
-        "supervised + RFT": answers(supervised, data, outputs / "supervised_rft.jsonl"),
+        "warm start + supervised": answers(supervised / "checkpoints/step-0", data, more_outputs / "supervised.jsonl"),
+        "supervised + RFT": answers(supervised, data, more_outputs / "supervised_rft.jsonl"),
     }
     graded = {name: grade(path, options.cluster) for name, path in named.items()}
     rows = [row_of(name, "test", summaries) for name, (_, summaries) in graded.items()]
@@ -64,7 +69,7 @@ def main() -> None:
         "rows": rows,
         "gain": as_wire(gain),
         "gain_after_supervised": as_wire(after_supervised),
-        "seconds": round(time.monotonic() - start, 1),
+        "seconds": round(before + time.monotonic() - start, 1),
         "peak_rss_mb": round(peak / 1024),
     }
     stored = json.loads((rft / "summary.json").read_text())
@@ -87,14 +92,26 @@ def sh(*command: object) -> None:
         sys.exit(code)
 
 
-def train(recipe: Path, run: Path, settings: Sequence[str]) -> None:
-    """Train a recipe, go on with a broken run, or leave a finished one alone."""
+def train(recipe: Path, run: Path, settings: Sequence[str]) -> float:
+    """Train a recipe, go on with a broken run, or leave a finished one alone; seconds it worked before this call."""
+    start = time.monotonic()
+    if (run / "recipe.json").is_file():
+        stored = open_run(run)[1]
+        if (key := differing_key(stored, load_recipe(recipe, settings))) is not None:
+            sys.exit(f"{run} was trained with another {key}: delete it, or name another folder with --runs")
     if (run / "summary.json").is_file():
         print(f"{run} is finished: taken as it is (delete it to train again)")
     elif (run / "recipe.json").is_file():
         sh("assay", "train", "--resume", run)
     else:
         sh("assay", "train", recipe, *(word for setting in settings for word in ("-s", setting)))
+    seconds = float(json.loads((run / "summary.json").read_text())["seconds"])
+    return max(0.0, seconds - (time.monotonic() - start))
+
+
+def is_newer(checkpoint: Path, run: Path) -> bool:
+    began = run / "recipe.json"
+    return began.is_file() and (checkpoint / "manifest.json").stat().st_mtime > began.stat().st_mtime
 
 
 def paths(data: Path, learned: str) -> list[str]:
@@ -135,7 +152,7 @@ def answers(model: Path, data: Path, path: Path) -> Path:
 def grade(path: Path, cluster: str | None) -> tuple[list[tuple[float, Any]], dict[str, Summary]]:
     """Rewards with their clusters, and a summary for each measure: what `assay grade` says of the same file."""
     rows = list(read_grading_rows(path))
-    clusters = [json.dumps(row.item[cluster]) for row in rows] if cluster else None
+    clusters = [json.dumps(row.item[cluster], sort_keys=True) for row in rows] if cluster else None
     summaries = {}
     for measure in MEASURES:
         grades = list(grade_many(load(HERE / f"{measure}.json"), ((row.sample, row.item) for row in rows)))
