@@ -31,15 +31,14 @@ def best_checkpoint(folder: Path) -> Path:
 
 def outputs_of(policy: Policy, items: Rows, max_new_tokens: int, decode_rows: int = 512) -> list[dict[str, Any]]:
     """The model's stored outputs, in the form `assay grade` reads: `{"id", "item", "sample"}` a row."""
+    ids = [str(number if row.get("id") is None else row["id"]) for number, row in enumerate(items.rows, start=1)]
+    if len(set(ids)) < len(ids):
+        twice = next(place for place, name in zip(items.places, ids, strict=True) if ids.count(name) > 1)
+        raise ValueError(f"{twice}: another row has the same id; give each its own, or leave ids out")
     rollouts = answer(policy, prompts_of(policy, items, max_new_tokens), max_new_tokens, decode_rows)
     return [
-        {
-            "id": str(row.get("id", number)),
-            "item": row,
-            "sample": {"output_text": rollout.text},
-            "finish": rollout.finish,
-        }
-        for number, (row, rollout) in enumerate(zip(items.rows, rollouts, strict=True), start=1)
+        {"id": name, "item": row, "sample": {"output_text": rollout.text}, "finish": rollout.finish}
+        for name, row, rollout in zip(ids, items.rows, rollouts, strict=True)
     ]
 
 
