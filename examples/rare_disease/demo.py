@@ -25,7 +25,7 @@ from rich.table import Table
 from graders import Interval, Summary, bootstrap, grade_many, load, summarise
 from graders.rows import read_grading_rows
 from rft_loop.recipe import differing_key, load_recipe
-from rft_loop.record import open_run
+from rft_loop.record import open_run, working_seconds
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -73,7 +73,9 @@ def main() -> None:
         "peak_rss_mb": round(peak / 1024),
     }
     stored = json.loads((rft / "summary.json").read_text())
-    if stored.get("rows") != rows:  # nothing was trained again: the time it took then is the one to keep
+    if stored.get("rows") == rows:  # nothing was trained again: the time it took then is the one to keep
+        summary = stored
+    else:
         (rft / "summary.json").write_text(json.dumps(stored | summary, indent=2) + "\n")
     sh("assay", "report", rft)
     show(rows, gain, after_supervised)
@@ -105,8 +107,7 @@ def train(recipe: Path, run: Path, settings: Sequence[str]) -> float:
         sh("assay", "train", "--resume", run)
     else:
         sh("assay", "train", recipe, *(word for setting in settings for word in ("-s", setting)))
-    seconds = float(json.loads((run / "summary.json").read_text())["seconds"])
-    return max(0.0, seconds - (time.monotonic() - start))
+    return max(0.0, working_seconds(run) - (time.monotonic() - start))
 
 
 def is_newer(checkpoint: Path, run: Path) -> bool:
