@@ -203,11 +203,11 @@ def test_a_base_model_without_a_chat_template_reads_plain_text(tiny_policy: Make
 
 
 def write_gguf(path: Path) -> None:
-    """A Llama of one layer with random weights, as llama.cpp stores it, and a tokenizer of seven tokens, two of them merged."""
+    """A Llama of one layer with random weights, as llama.cpp stores it, and a tokenizer of eight tokens, two of them merged."""
     import gguf
     import numpy as np
 
-    tokens = ["<|pad|>", "<|end|>", "<|unknown|>", "a", "b", "ab", "ba"]
+    tokens = ["<|pad|>", "<|end|>", "<|unknown|>", "a", "b", "c", "ab", "ba"]
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(64)
     writer.add_block_count(1)
@@ -220,7 +220,7 @@ def write_gguf(path: Path) -> None:
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(tokens)
-    writer.add_token_types([3, 3, 3, 1, 1, 1, 1])
+    writer.add_token_types([3, 3, 3, 1, 1, 1, 1, 1])
     writer.add_token_merges(["a b", "b a"])
     writer.add_bos_token_id(1)  # transformers 5.17 cannot load a file without one
     writer.add_eos_token_id(1)
