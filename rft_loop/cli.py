@@ -82,30 +82,32 @@ def train(
     if recipe is None and resume is None:
         raise ValueError("give a recipe, or --resume with the folder of a run")
     if resume is not None:
-        run, stored = open_run(resume)
+        run, wanted = open_run(resume)
         if recipe is not None or settings:
-            _same_recipe(stored, recipe, settings or [], resume)
-        wanted = stored
+            _same_recipe(wanted, recipe, settings or [], resume)
     else:
         assert recipe is not None
         wanted = load_recipe(recipe, settings or [])
-        run = create_run(wanted)
     from rft_loop.console import live_view
     from rft_loop.loop import StoppedError
     from rft_loop.loop import train as run_training
     from rft_loop.report import write_report
 
+    if resume is None:
+        run = create_run(wanted)
     with run.only_writer():
         try:
             with live_view(wanted.steps, wanted.name) as view:
                 progress = run_training(wanted, run, view)
-        except (ValueError, OSError, LookupError):
-            run.discard_if_unused()
-            raise
         except StoppedError as problem:
             write_report(run.folder)
             typer.echo(f"assay: {problem}", err=True)
             raise typer.Exit(3) from None
+        except KeyboardInterrupt:
+            typer.echo(f"assay: interrupted; go on with: assay train --resume {run.folder}", err=True)
+            raise typer.Exit(130) from None
+        finally:
+            run.discard_if_unused()
     report = write_report(run.folder)
     typer.echo(f"best checkpoint: {run.checkpoints / f'step-{progress.best_step}'}")
     typer.echo(f"report: {report}")

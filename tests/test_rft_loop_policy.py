@@ -203,7 +203,7 @@ def test_a_base_model_without_a_chat_template_reads_plain_text(tiny_policy: Make
 
 
 def write_gguf(path: Path) -> None:
-    """A Llama of one layer with random weights, as llama.cpp stores it, and a tokenizer of eight tokens, two of them merged."""
+    """A Llama of one layer with random weights, as llama.cpp stores it, and a tokenizer of eight tokens."""
     import gguf
     import numpy as np
 
