@@ -11,6 +11,7 @@ from typing import Any
 from graders.grader import Grader
 from graders.rows import read_rows
 from graders.sample import Sample
+from graders.template import short
 from rft_loop.policy import Policy
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -44,12 +45,12 @@ def read_items(path: Path, last_role: str = "user") -> Rows:
 
 def _check_messages(place: str, messages: Any, last_role: str) -> None:
     if not isinstance(messages, list) or not messages:
-        raise ValueError(f"{place}: 'messages' must be a list of {{role, content}}, not {_short(messages)}")
+        raise ValueError(f"{place}: 'messages' must be a list of {{role, content}}, not {short(messages)}")
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-            raise ValueError(f"{place}: a message is {{role, content}} with text as content, not {_short(message)}")
+            raise ValueError(f"{place}: a message is {{role, content}} with text as content, not {short(message)}")
         if any("\ud800" <= character <= "\udfff" for character in message["content"]):
-            raise ValueError(f"{place}: a message holds half a surrogate pair, which is no text: {_short(message)}")
+            raise ValueError(f"{place}: a message holds half a surrogate pair, which is no text: {short(message)}")
         if message.get("role") not in ROLES:
             raise ValueError(f"{place}: role {message.get('role')!r} is none of {', '.join(ROLES)}")
     if messages[-1]["role"] != last_role:
@@ -109,8 +110,3 @@ def draw(count: int, per_step: int, step: int, seed: int) -> Sequence[int]:
             random.Random(f"items {seed} {epoch}").shuffle(orders[epoch])
         chosen.append(orders[epoch][position % count])
     return chosen
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

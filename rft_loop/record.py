@@ -179,7 +179,7 @@ def working_seconds(folder: str | Path) -> float:
     """Seconds a run has worked, over all its processes: from event to event, pauses between processes left out."""
     seconds = 0.0
     before: float | None = None
-    for event in _all_events(Path(folder)):
+    for event in (event for event in _all_events(Path(folder)) if "time" in event):
         if before is not None and event["event"] not in ("start", "resume"):
             seconds += max(0.0, event["time"] - before)
         before = event["time"]

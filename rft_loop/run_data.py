@@ -11,9 +11,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+from rft_loop.record import read_events, working_seconds
 
 Event = Mapping[str, Any]
 Row = Mapping[str, Any]  # one rollout, as its sample part holds it
@@ -101,16 +102,9 @@ class RunData:
 
     @cached_property
     def seconds(self) -> float | None:
-        """How long the run worked; the pause before a resume does not count."""
+        """How long the run worked, over all its processes; None before there is anything to count."""
         ends = self.of_kind("end")
-        if ends and not self.of_kind("resume") and (seconds := number(ends[-1].get("seconds"))) is not None:
-            return seconds
-        timed = [(event, at) for event in self.events if (at := number(event.get("time"))) is not None]
-        if len(timed) < 2:
-            return None
-        return sum(
-            max(0.0, at - before) for (_, before), (event, at) in pairwise(timed) if event.get("event") != "resume"
-        )
+        return number(ends[-1].get("seconds")) if ends else working_seconds(self.folder) or None
 
     @cached_property
     def best(self) -> Event | None:
@@ -127,7 +121,6 @@ class RunData:
 
 def read_run_data(folder: Path) -> RunData:
     """Read a run's folder. Raises FileNotFoundError when there is nothing to report on."""
-    from rft_loop.record import read_events
 
     remedy = "give the folder of a run, such as runs/<name>"
     if not folder.is_dir():
