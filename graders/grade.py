@@ -23,6 +23,8 @@ ERROR_KINDS: Mapping[str, str] = {
     "model_grader_parse_error": "the judge model's answer does not parse",
     "other_error": "anything else; the detail names the exception",
     # Ours
+    "extraction_failed": "the output holds no answer where `extract` looks for one",
+    "not_installed": "what this grader needs to run is not installed; the detail says how to get it",
     "invalid_reference": "the item's reference is missing, empty, or not among the allowed names",
     "nonfinite": "the score came out as NaN or infinite",
     "out_of_range": "the score lies outside the range the grader declares",

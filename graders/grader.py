@@ -20,10 +20,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from graders.extract import Extract, extracted
 from graders.grade import Grade, GradeError, GradingError
 from graders.sample import Item, Sample
 
@@ -43,9 +44,11 @@ class Grader(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    in_openai: ClassVar[bool] = False  # whether OpenAI has a grader of this type
 
     type: str
     name: str = ""
+    extract: Extract | None = None
 
     # What an author writes: one of these two.
 
@@ -90,7 +93,7 @@ class Grader(BaseModel):
             return _run(self.call_async, sample, item)
         start = time.perf_counter()
         try:
-            answer = self.grade(Sample.of(sample), item if item is not None else {})
+            answer = self.grade(self._about(sample), item if item is not None else {})
         except Exception as problem:
             answer = _from_exception(problem, self.range)
         return self._stamped(answer, start)
@@ -99,7 +102,7 @@ class Grader(BaseModel):
         """As calling the grader, inside an event loop."""
         start = time.perf_counter()
         try:
-            answer = await self.grade_async(Sample.of(sample), item if item is not None else {})
+            answer = await self.grade_async(self._about(sample), item if item is not None else {})
         except Exception as problem:
             answer = _from_exception(problem, self.range)
         return self._stamped(answer, start)
@@ -128,6 +131,22 @@ class Grader(BaseModel):
     def to_wire(self) -> dict[str, Any]:
         """The definition as JSON-ready data; `graders.load` reads it back."""
         return self.model_dump(mode="json", exclude_defaults=True) | {"type": self.type, "name": self.label}
+
+    def to_openai(self) -> dict[str, Any]:
+        """The definition in OpenAI's own JSON, in its canonical shape.
+
+        Raises ValueError naming the feature for which OpenAI has no word.
+        """
+        if not self.in_openai:
+            raise ValueError(f"{self.label!r}: type {self.type!r} is Assay's own; OpenAI has no such grader")
+        if self.extract is not None:
+            raise ValueError(f"{self.label!r}: 'extract' is Assay's own; OpenAI's graders judge the whole output")
+        return self.to_wire()
+
+    def _about(self, sample: Sample | str | Mapping[str, Any]) -> Sample:
+        """What is judged: the sample, or what `extract` finds in it."""
+        whole = Sample.of(sample)
+        return whole if self.extract is None else extracted(self.extract, whole)
 
     def _stamped(self, answer: Grade | float, start: float) -> Grade:
         """The grade with its time and the grader's identity, after the checks every score must pass."""
@@ -278,8 +297,9 @@ def _placeless(wire: Any) -> Any:
         return [_placeless(element) for element in wire]
     if not isinstance(wire, dict):
         return wire
+    places = ("type", "source") if wire.get("type") == "function" else ("type",)  # elsewhere a source is code
     return {
-        key: value.rpartition("/")[2] if key in ("type", "source") and isinstance(value, str) else _placeless(value)
+        key: value.rpartition("/")[2] if key in places and isinstance(value, str) else _placeless(value)
         for key, value in wire.items()
     }
 

@@ -10,7 +10,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
-import json
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -21,13 +20,40 @@ from typing import Any
 from pydantic import ValidationError
 
 from graders.grader import FunctionGrader, Grader
+from graders.sample import read_json
 from graders.template import nearest, short
 
 BUILT_IN: Mapping[str, str] = {
-    "multi": "graders.multi:Multi",
-    "rank": "graders.rank:Rank",
-    "string_check": "graders.string_check:StringCheck",
-    "text_similarity": "graders.text_similarity:TextSimilarity",
+    "cascade": "graders.algebra.route:Cascade",
+    "choice": "graders.text.choice:Choice",
+    "classification": "graders.text.classification:Classification",
+    "clip": "graders.algebra.shape:Clip",
+    "endpoint": "graders.model.endpoint:Endpoint",
+    "format": "graders.text.format:Format",
+    "gate": "graders.algebra.route:Gate",
+    "json_match": "graders.structured.json_match:JsonMatch",
+    "json_schema": "graders.structured.json_schema:JsonSchema",
+    "label_model": "graders.model.label_model:LabelModel",
+    "length": "graders.text.length:Length",
+    "max": "graders.algebra.combine:Max",
+    "min": "graders.algebra.combine:Min",
+    "multi": "graders.algebra.multi:Multi",
+    "negate": "graders.algebra.shape:Negate",
+    "number": "graders.math.number:Number",
+    "one_of": "graders.text.one_of:OneOf",
+    "piecewise": "graders.algebra.shape:Piecewise",
+    "product": "graders.algebra.combine:Product",
+    "python": "graders.code.python:Python",
+    "rank": "graders.lists.rank:Rank",
+    "regex": "graders.text.regex:Regex",
+    "score_model": "graders.model.score_model:ScoreModel",
+    "set_match": "graders.lists.set_match:SetMatch",
+    "string_check": "graders.text.string_check:StringCheck",
+    "text_similarity": "graders.text.text_similarity:TextSimilarity",
+    "threshold": "graders.algebra.shape:Threshold",
+    "tool_calls": "graders.structured.tool_calls:ToolCalls",
+    "weighted_sum": "graders.algebra.combine:WeightedSum",
+    "when": "graders.algebra.route:When",
 }
 """Wire `type` -> `module:Class`, in the form that entry points use."""
 
@@ -82,8 +108,8 @@ def load(source: Grader | Mapping[str, Any] | str | Path) -> Grader:
     if not path.is_file():
         raise FileNotFoundError(f"no grader file {text!r}; give a .json file or path/to/file.py:name")
     try:
-        wire = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as problem:
+        wire = read_json(path.read_text(encoding="utf-8"))
+    except ValueError as problem:
         raise ValueError(f"{path}: not JSON: {problem}") from None
     if not isinstance(wire, Mapping):
         raise ValueError(f"{path}: a grader is a JSON object with a 'type', not {type(wire).__name__}")

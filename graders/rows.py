@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from graders.sample import SAMPLE_FIELDS, Item, Sample
+from graders.sample import SAMPLE_FIELDS, Item, Sample, read_json
 
 
 class GradingRow(NamedTuple):
@@ -34,8 +33,8 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 continue
             place = f"{path}:{number}"
             try:
-                row = json.loads(line.decode("utf-8"))
-            except (ValueError, RecursionError) as problem:
+                row = read_json(line.decode("utf-8"))
+            except ValueError as problem:
                 raise ValueError(f"{place}: not JSON ({problem}); one JSON object a line is expected") from None
             if not isinstance(row, dict):
                 raise ValueError(

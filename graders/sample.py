@@ -15,12 +15,41 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def parse_json(text: str) -> Any:
-    """The value of a strict JSON text (no NaN or Infinity), else None."""
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
+    return unique
+
+
+_STRICT = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+
+
+def read_json(text: str) -> Any:
+    """The value of a strict JSON text: no NaN or Infinity, no key twice in an object (RFC 7493, I-JSON).
+
+    Raises ValueError with the reason, also where values are nested too deeply to be read or a whole number has
+    more digits than Python reads (4,300).
+    """
     try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        return _STRICT.decode(text)
+    except RecursionError:
+        raise ValueError("values are nested too deeply to be read") from None
+
+
+def parse_json(text: str) -> Any:
+    """The value of a strict JSON text as `read_json` has it, else None."""
+    if text[:1] not in _JSON_STARTS and text.lstrip()[:1] not in _JSON_STARTS:
+        return None  # most outputs: no need to have an exception made
+    try:
+        return read_json(text)
+    except ValueError:
         return None
+
+
+_JSON_STARTS = frozenset('{["-0123456789tfn')
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graders.formula import FormulaError, parse
+from graders.algebra.formula import FormulaError, parse
 
 VALUES = {"rank": 0.7, "fmt": 1.0, "loss": -0.5}
 

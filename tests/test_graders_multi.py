@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from graders import Grade, Grader, GradingError, Item, Sample, as_grader, load
-from graders.multi import Multi
+from graders.algebra.multi import Multi
 
 EXACT: dict[str, Any] = {
     "type": "string_check",

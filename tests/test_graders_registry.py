@@ -58,7 +58,7 @@ def test_json_is_read_as_utf_8(tmp_path: Path) -> None:
             ValueError,
             "grader 'string_check': unknown key 'inputt'; did you mean 'input'?",
         ),
-        ({**EXACT, "name": "mine", "x": 1}, ValueError, "grader 'mine': unknown key 'x'; known: input, name"),
+        ({**EXACT, "name": "mine", "x": 1}, ValueError, "grader 'mine': unknown key 'x'; known: extract, input, name"),
         (
             {"type": "string_check", "input": "a"},
             ValueError,

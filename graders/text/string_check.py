@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from graders.grade import Grade
 from graders.grader import Grader
@@ -20,6 +20,8 @@ class StringCheck(Grader):
     >>> same("FBN1", {"gene": "FBN1"}).why
     "'FBN1' equals 'FBN1'"
     """
+
+    in_openai: ClassVar[bool] = True
 
     type: Literal["string_check"] = "string_check"
     input: Template

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, field_serializer, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from graders.formula import FUNCTIONS, FormulaError, parse
+from graders.algebra.formula import FUNCTIONS, FormulaError, parse
+from graders.composite import Call, Composite, Part, Steps, could_not_decide, usage_of
 from graders.grade import Grade, GradeError
 from graders.grader import Grader
 from graders.sample import Item, Sample
 from graders.template import short
-
-
-def _load_part(definition: Any) -> Grader:
-    from graders.registry import load  # the registry names this module: imported late to avoid the cycle
-
-    if not isinstance(definition, Grader | Mapping | str | Path):
-        raise ValueError(f"a grader is an object with a 'type', not {short(definition)}")
-    try:
-        return load(definition)
-    except (ValueError, LookupError, FileNotFoundError, TypeError) as problem:
-        # pydantic says where the part sits: its own "grader 'x': " would say so a second time.
-        label = definition.get("name") or definition.get("type") if isinstance(definition, Mapping) else ""
-        raise ValueError(str(problem).removeprefix(f"grader {label!r}: ")) from None
-    except RecursionError:
-        raise ValueError("graders are nested too deeply, or one contains itself") from None
 
 
 def _by_name(graders: Sequence[Any]) -> dict[str, Any]:
@@ -46,7 +29,7 @@ def _by_name(graders: Sequence[Any]) -> dict[str, Any]:
     return keyed
 
 
-class Multi(Grader):
+class Multi(Composite):
     """A score computed from the scores of other graders (OpenAI's `multi`).
 
     `calculate_output` is arithmetic over the keys of `graders`: `+ - * / ^`, parentheses, numbers and `min
@@ -65,8 +48,10 @@ class Multi(Grader):
     (0.25, '0.75*same + 0.25*held = 0.75*0 + 0.25*1 = 0.25')
     """
 
+    in_openai: ClassVar[bool] = True
+
     type: Literal["multi"] = "multi"
-    graders: dict[str, Annotated[Grader, BeforeValidator(_load_part)]]
+    graders: dict[str, Part]
     calculate_output: str
 
     @field_validator("graders", mode="before")
@@ -94,10 +79,6 @@ class Multi(Grader):
             for key, part in given.items()
         }
 
-    @field_serializer("graders")
-    def _wire_parts(self, graders: dict[str, Grader]) -> dict[str, Any]:
-        return {key: part.to_wire() for key, part in graders.items()}
-
     @model_validator(mode="after")
     def _formula_fits(self) -> Multi:
         try:
@@ -106,30 +87,25 @@ class Multi(Grader):
             raise ValueError(f"calculate_output {self.calculate_output!r}: {problem}") from None
         return self
 
+    def to_openai(self) -> dict[str, Any]:
+        return super().to_openai() | {"graders": {key: part.to_openai() for key, part in self.graders.items()}}
+
     @property
     def range(self) -> tuple[float, float]:
         return -math.inf, math.inf
 
     @property
-    def waits(self) -> bool:
-        return any(part.waits for part in self.graders.values())
+    def members(self) -> Mapping[str, Grader]:
+        return self.graders
 
-    def code(self) -> tuple[Path, ...]:
-        return tuple(path for part in self.graders.values() for path in part.code_files())
-
-    def grade(self, sample: Sample, item: Item) -> Grade:
-        return self._combined({key: part(sample, item) for key, part in self.graders.items()})
-
-    async def grade_async(self, sample: Sample, item: Item) -> Grade:
-        grades = await asyncio.gather(*(part.call_async(sample, item) for part in self.graders.values()))
+    def steps(self, sample: Sample, item: Item) -> Steps:
+        grades = yield [Call(part, sample, item) for part in self.graders.values()]
         return self._combined(dict(zip(self.graders, grades, strict=True)))
 
     def _combined(self, parts: Mapping[str, Grade]) -> Grade:
-        usage = dict(sum((Counter(part.usage) for part in parts.values() if part.usage), Counter())) or None
-        for key, part in parts.items():
-            if part.error is not None and part.score is None:
-                detail = f"part {key!r} could not decide: {part.error.detail}"
-                return Grade.undecided(part.error.kind, detail, part.error.fault, parts=parts, usage=usage)
+        usage = usage_of(parts.values())
+        if undecided := could_not_decide(parts, usage=usage):
+            return undecided
         scores = {key: part.score for key, part in parts.items() if part.score is not None}
         formula = parse(self.calculate_output)
         spoiled = {key: part.error for key, part in parts.items() if part.error and part.error.fault == "candidate"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
@@ -41,6 +41,8 @@ class TextSimilarity(Grader):
     >>> grader("marfan syndrom", {"name": "Marfan syndrome"}).why
     "fuzzy_match of 'marfan syndrom' with 'Marfan syndrome' is 0.9655"
     """
+
+    in_openai: ClassVar[bool] = True
 
     type: Literal["text_similarity"] = "text_similarity"
     input: Template

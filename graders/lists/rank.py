@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from graders.credit import Credit, Dcg, Reciprocal
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
-from graders.ranked_list import Read, alias_table, normal, parse_path, read_list
-from graders.references import References, checked, invalid, read_references
+from graders.lists.credit import Credit, Dcg, Reciprocal
+from graders.lists.ranked_list import Read, alias_table, normal, parse_path, read_list
+from graders.lists.references import References, checked, invalid, read_references
 from graders.sample import Item, Sample
 from graders.template import Template, resolve, short
 

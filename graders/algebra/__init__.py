@@ -1,0 +1,1 @@
+"""Graders made of graders: sums, gates, cascades, and OpenAI's formulas."""

@@ -1,0 +1,1 @@
+"""Graders of lists: ranked, or as sets."""

@@ -1,0 +1,1 @@
+"""Graders of numbers and of mathematics."""

@@ -1,0 +1,1 @@
+"""Graders of JSON and of tool calls."""

@@ -1,0 +1,1 @@
+"""Tests of graders: golden cases, declared properties, gold answers against a data set."""

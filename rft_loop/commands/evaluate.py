@@ -1,0 +1,65 @@
+"""`assay eval`: answer the items of a data set with a model, and grade the answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rft_loop.commands.options import Cluster, MaxErrorRate, SummaryFile, check_target, close
+
+
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="A run (its best checkpoint), a checkpoint or model folder, or a hub id.")
+    ],
+    data: Annotated[Path, typer.Option(help="Items to answer, a JSON line each; the last message is the user's.")],
+    grader: Annotated[str | None, typer.Option(help="A grader; by default the run's own.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Store the outputs with their grades; `assay grade` reads them."),
+    ] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="By default the run's, else 256.", min=1)] = None,
+    max_error_rate: MaxErrorRate = 0.05,
+    cluster: Cluster = None,
+    summary_file: SummaryFile = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Answer every item of a data set greedily, and grade the answers."""
+    from graders.registry import load
+    from rft_loop.checkpoint import read_progress
+    from rft_loop.evaluate import best_checkpoint, grade_outputs, outputs_of, write_outputs
+    from rft_loop.items import check_gradable, read_items
+    from rft_loop.policy import choose_device, load_pretrained
+    from rft_loop.record import open_run
+
+    for target in (out, summary_file):
+        check_target(target, data)
+    source, decode_rows = Path(model), 512
+    if (source / "recipe.json").is_file():
+        run, recipe = open_run(source)
+        source, decode_rows = best_checkpoint(source), recipe.decode_rows
+        max_new_tokens = max_new_tokens or recipe.max_new_tokens
+        judge = load(grader if grader is not None else recipe.grader)
+        trained_with = read_progress(source).grader
+        if judge.identity != trained_with:
+            typer.echo(
+                f"assay: {run.folder} was trained with {trained_with}; graded here by {judge.identity}", err=True
+            )
+    elif grader is None:
+        raise ValueError(f"{model!r} is no run, so its grader is not known: name one with --grader")
+    else:
+        judge = load(grader)
+    if (source / "manifest.json").is_file():
+        read_progress(source)  # a checkpoint is what was written, or is refused
+    items = read_items(data)
+    check_gradable(judge, items)
+    policy = load_pretrained(str(source) if source.exists() else model, choose_device(device))
+    outputs = outputs_of(policy, items, max_new_tokens or 256, decode_rows)
+    if out is not None:
+        write_outputs(out, outputs)  # before they are graded: what was decoded is not lost to a broken grader
+    graded, summary = grade_outputs(outputs, judge, cluster)
+    if out is not None:
+        write_outputs(out, graded)
+    close(summary, judge.identity, max_error_rate, summary_file)
