@@ -6,6 +6,8 @@ reason, checks and bookkeeping cost. Medians of five rounds.
 
 from __future__ import annotations
 
+import json
+import re
 import statistics
 import sys
 import time
@@ -16,6 +18,7 @@ from typing import Any
 # This file shares its name with our package, and Python looks beside the script first.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from jsonschema import Draft202012Validator  # noqa: E402
 from rapidfuzz import fuzz, utils  # noqa: E402
 
 from graders import Item, Sample, load  # noqa: E402
@@ -26,7 +29,7 @@ SECONDS = 0.2  # a round's length, about
 
 GENES = ["TGFBR2", "COL3A1", "FBN1", "ACTA2", "SMAD3", "MYH11", "SKI", "LOX", "PRKG1", "FOXE3"]
 SAMPLE = Sample(", ".join(GENES))
-ITEM: Item = {"gene": "FBN1"}
+ITEM: Item = {"gene": "FBN1", "measured": "3.14", "pi": 3.14159, "choice": "The answer is (B).", "letter": "B"}
 
 EQUAL = {
     "type": "string_check",
@@ -52,6 +55,45 @@ def same() -> bool:
     return SAMPLE.output_text == ITEM["gene"]
 
 
+JUDGED = {"model": "a-judge", "input": [{"role": "user", "content": "Is {{sample.output_text}} {{item.gene}}?"}]}
+SCORED = {**JUDGED, "type": "score_model"}
+LABELLED = {**JUDGED, "type": "label_model", "labels": ["yes", "no"], "passing_labels": ["yes"]}
+SOURCE = {"type": "python", "source": "def grade(sample, item):\n    return 1.0\n"}
+SERVICE = {"type": "endpoint", "url": "https://grader.example.com/grade"}
+
+
+def payload() -> str:
+    return json.dumps({"sample": {"output_text": SAMPLE.output_text}, "item": ITEM})
+
+
+PAIR = {"graders": {"rank": RANK, "same": EQUAL}}
+GATED = {"condition": {**EQUAL, "operation": "ne"}, "grader": RANK}
+
+
+def pair() -> tuple[float, float]:
+    return place_in_list(), float(same())
+
+
+NAMED = re.compile(r"\bFBN\d")
+NUMBER = {"type": "number", "input": "{{item.measured}}", "reference": "{{item.pi}}", "abs_tol": 0.01}
+CHOICE = {"type": "choice", "input": "{{item.choice}}", "reference": "{{item.letter}}"}
+LABEL = {"type": "classification", "input": "{{item.gene}}", "reference": "{{item.gene}}", "labels": GENES}
+
+RECORD = '{"gene": "FBN1", "patients": 3, "tags": ["a", "b"], "seen": {"city": "Oslo", "year": 2020}, "solved": true}'
+RECORD_FORM = {
+    "type": "object",
+    "required": ["gene", "patients"],
+    "properties": {
+        "gene": {"type": "string"},
+        "patients": {"type": "integer", "minimum": 0},
+        "solved": {"type": "boolean"},
+    },
+}
+RECORD_VALID = Draft202012Validator(RECORD_FORM)
+CALL = '[{"name": "get_weather", "arguments": {"city": "Oslo", "days": 3}}]'
+FORM = {"type": "json_schema", "input": RECORD, "schema": RECORD_FORM}
+
+
 CASES: Mapping[str, tuple[Mapping[str, Any], str, Callable[[], Any]]] = {
     "string_check": (EQUAL, "==", same),
     "text_similarity": (
@@ -60,7 +102,53 @@ CASES: Mapping[str, tuple[Mapping[str, Any], str, Callable[[], Any]]] = {
         lambda: fuzz.WRatio(SAMPLE.output_text, ITEM["gene"], processor=utils.default_process),
     ),
     "rank": (RANK, "split and index", place_in_list),
+    "json_schema": (FORM, "jsonschema", lambda: RECORD_VALID.is_valid(json.loads(RECORD))),
+    "json_match": (
+        {"type": "json_match", "input": RECORD, "reference": RECORD},
+        "json.loads and ==",
+        lambda: json.loads(RECORD) == json.loads(RECORD),
+    ),
+    "tool_calls": (
+        {"type": "tool_calls", "input": CALL, "reference": CALL},
+        "json.loads and ==",
+        lambda: json.loads(CALL) == json.loads(CALL),
+    ),
     "multi": (BOTH, "both of the above, added", lambda: 0.8 * place_in_list() + 0.2 * same()),
+    "weighted_sum": ({"type": "weighted_sum", **PAIR, "weights": {"rank": 0.8, "same": 0.2}}, "both", pair),
+    "product": ({"type": "product", **PAIR}, "both, multiplied", lambda: place_in_list() * same()),
+    "min": ({"type": "min", **PAIR}, "both, the lower", lambda: min(pair())),
+    "max": ({"type": "max", **PAIR}, "both, the higher", lambda: max(pair())),
+    "negate": ({"type": "negate", "grader": RANK}, "1 - rank", lambda: 1 - place_in_list()),
+    "threshold": ({"type": "threshold", "grader": RANK, "at": 0.3}, "rank >= 0.3", lambda: place_in_list() >= 0.3),
+    "clip": ({"type": "clip", "grader": RANK, "high": 0.5}, "rank, at most 0.5", lambda: min(place_in_list(), 0.5)),
+    "piecewise": (
+        {"type": "piecewise", "grader": RANK, "points": [[0, 0], [0.5, 0.8], [1, 1]]},
+        "rank * 1.6",
+        lambda: place_in_list() * 1.6,
+    ),
+    "gate": ({"type": "gate", **GATED}, "rank, if not equal", lambda: not same() and place_in_list()),
+    "when": (
+        {"type": "when", "condition": EQUAL, "then": 1, "otherwise": RANK},
+        "rank, if not equal",
+        lambda: 1 if same() else place_in_list(),
+    ),
+    "cascade": ({"type": "cascade", "graders": [RANK, EQUAL]}, "rank", place_in_list),
+    "score_model": (SCORED, "f-string", lambda: f"Is {SAMPLE.output_text} {ITEM['gene']}?"),
+    "label_model": (LABELLED, "f-string", lambda: f"Is {SAMPLE.output_text} {ITEM['gene']}?"),
+    "python": (SOURCE, "json.dumps", payload),
+    "endpoint": (SERVICE, "json.dumps", payload),
+    "one_of": ({"type": "one_of", "reference": ["FBN1", "SKI"]}, "in", lambda: SAMPLE.output_text in ("FBN1", "SKI")),
+    "regex": ({"type": "regex", "pattern": NAMED.pattern}, "re", lambda: NAMED.search(SAMPLE.output_text)),
+    "number": (NUMBER, "float and <=", lambda: abs(float(ITEM["measured"]) - ITEM["pi"]) <= 0.01),
+    "choice": (CHOICE, "re", lambda: re.fullmatch(r".*\((\w)\).", ITEM["choice"])),
+    "classification": (LABEL, "in", lambda: ITEM["gene"].lower() in GENES),
+    "length": ({"type": "length", "unit": "words", "max": 20}, "split", lambda: len(SAMPLE.output_text.split()) <= 20),
+    "format": ({"type": "format", "tags": ["answer"]}, "count", lambda: SAMPLE.output_text.count("<answer>") == 1),
+    "set_match": (
+        {"type": "set_match", "reference": ["FBN1", "SKI"]},
+        "sets",
+        lambda: len({"FBN1", "SKI"} & set(SAMPLE.output_text.split(", "))),
+    ),
 }
 
 
@@ -84,7 +172,8 @@ def main() -> None:
     print(f"{'grader':<16} {'grades/s':>10}  {'raw calls/s':>12}  {'ratio':>7}  raw operation")
     for name, (definition, raw_name, raw) in CASES.items():
         grader = load(definition)
-        assert grader(SAMPLE, ITEM).score is not None
+        grade = grader(SAMPLE, ITEM)
+        assert grade.score is not None or (grade.error is not None and grade.error.kind == "not_installed")
         ours, theirs = per_second(lambda grader=grader: grader(SAMPLE, ITEM)), per_second(raw)  # type: ignore[misc]
         print(f"{name:<16} {ours:>10,.0f}  {theirs:>12,.0f}  {theirs / ours:>6.1f}x  {raw_name}")
 

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, Self, TypeAlias
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, model_validator
 
 from graders.grade import Grade
 from graders.grader import Grader
 from graders.sample import Item, Sample
 from graders.template import short
+
+MAX_NESTING = 50
+TOO_DEEP = f"graders are nested more than {MAX_NESTING} deep, or one contains itself"
+_nesting = ContextVar("_nesting", default=0)
+
+
+class GraderWarning(UserWarning):
+    """A definition that can be graded with and may not do what its author meant."""
 
 
 def load_part(definition: Any) -> Grader:
@@ -23,19 +34,72 @@ def load_part(definition: Any) -> Grader:
 
     if not isinstance(definition, Grader | Mapping | str | Path):
         raise ValueError(f"a grader is an object with a 'type', not {short(definition)}")
+    if _nesting.get() >= MAX_NESTING:
+        raise ValueError(TOO_DEEP)
+    above = _nesting.set(_nesting.get() + 1)
     try:
         return load(definition)
     except (ValueError, LookupError, FileNotFoundError, TypeError) as problem:
+        if TOO_DEEP in str(problem):  # fifty places would not help to find it
+            raise ValueError(TOO_DEEP) from None
         label = definition.get("name") or definition.get("type") if isinstance(definition, Mapping) else ""
         raise ValueError(str(problem).removeprefix(f"grader {label!r}: ")) from None
     except RecursionError:
-        raise ValueError("graders are nested too deeply, or one contains itself") from None
+        raise ValueError(TOO_DEEP) from None
+    finally:
+        _nesting.reset(above)
 
 
 Part: TypeAlias = Annotated[
     Grader, BeforeValidator(load_part), PlainSerializer(lambda grader: grader.to_wire(), return_type=dict[str, Any])
 ]
 """A field that holds another grader, given as a Grader or as its definition."""
+
+
+def keyed(given: Any) -> dict[str, Any]:
+    """The definitions of parts by the names a formula calls them; also from a list of named ones, or from one alone.
+
+    A part without a name takes its key. Raises ValueError for a key that no formula could hold.
+    """
+    if isinstance(given, Grader) or (isinstance(given, Mapping) and isinstance(given.get("type"), str)):
+        key = given.label if isinstance(given, Grader) else given.get("name") or given["type"]
+        given = {key: given}
+    elif isinstance(given, list | tuple):
+        given = _by_name(given)
+    if not isinstance(given, Mapping):
+        raise ValueError(f"an object from key to grader is expected, not {short(given)}")
+    if not given:
+        raise ValueError("no graders; give at least one, by the name the formula calls it")
+    for key in given:
+        if not (isinstance(key, str) and key.isidentifier()):
+            raise ValueError(f"{key!r} cannot be written in a formula; use letters, digits and _, such as 'my_part'")
+    return {
+        key: {**part, "name": part.get("name") or key} if isinstance(part, Mapping) else part
+        for key, part in given.items()
+    }
+
+
+def _by_name(graders: Sequence[Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for number, part in enumerate(graders, start=1):
+        key = part.name if isinstance(part, Grader) else part.get("name") if isinstance(part, Mapping) else ""
+        if not key:
+            raise ValueError(f"grader {number} of the list has no name, so no formula could refer to it; give it one")
+        if key in named:
+            raise ValueError(f"two graders of the list are called {key!r}; give each its own name")
+        named[key] = part
+    return named
+
+
+Parts: TypeAlias = Annotated[dict[str, Part], BeforeValidator(keyed)]
+"""A field that holds graders by key."""
+
+
+class Doubt(NamedTuple):
+    """Something about a definition that may not be meant: the part it concerns ("" for the whole), and words."""
+
+    part: str
+    message: str
 
 
 class Call(NamedTuple):
@@ -62,9 +126,38 @@ class Composite(Grader):
     def steps(self, sample: Sample, item: Item) -> Steps:
         """The course of one grading; the calls of one step are under way together where parts wait."""
 
+    def check(self) -> None:
+        """Raise ValueError for a definition that contradicts itself, though each option is good on its own."""
+
+    def doubts(self) -> Iterable[Doubt]:
+        """What may not be meant in this definition, its parts' own doubts left out. Warned of when it is made."""
+        return ()
+
     @property
     def waits(self) -> bool:
+        return self._waits
+
+    @cached_property
+    def _waits(self) -> bool:
         return any(part.waits for part in self.members.values())
+
+    @cached_property
+    def nesting(self) -> int:
+        """How many graders stand one inside the other, this one included."""
+        return 1 + max(
+            (part.nesting if isinstance(part, Composite) else 1 for part in self.members.values()), default=0
+        )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.nesting > MAX_NESTING:
+            raise ValueError(TOO_DEEP)
+        self.check()
+        if not self.in_openai:  # what OpenAI permits is told by `findings` alone
+            for part, message in self.doubts():
+                place = f" ({part})" if part else ""
+                warnings.warn(f"grader {self.label!r}{place}: {message}", GraderWarning, stacklevel=2)
+        return self
 
     def code(self) -> tuple[Path, ...]:
         return tuple(path for part in self.members.values() for path in part.code_files())
@@ -91,7 +184,8 @@ class Composite(Grader):
 
 def usage_of(grades: Iterable[Grade]) -> dict[str, int] | None:
     """The tokens that several grades used together; None when none used any."""
-    return dict(sum((Counter(grade.usage) for grade in grades if grade.usage), Counter())) or None
+    used = [Counter(grade.usage) for grade in grades if grade.usage]
+    return dict(sum(used, Counter())) or None if used else None
 
 
 def could_not_decide(parts: Mapping[str, Grade], **more: Any) -> Grade | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import hashlib
+import importlib
 import inspect
 import json
 import math
@@ -87,25 +88,71 @@ class Grader(BaseModel):
     def __hash__(self) -> int:
         return hash(json.dumps(self.to_wire(), sort_keys=True))
 
+    # Operators: what they make is said in docs/algebra.md.
+
+    def __add__(self, other: Any) -> Grader:
+        return _operate("add", self, other)
+
+    def __radd__(self, other: Any) -> Grader:
+        return _operate("add", other, self)
+
+    def __sub__(self, other: Any) -> Grader:
+        return _operate("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> Grader:
+        return _operate("subtract", other, self)
+
+    def __mul__(self, other: Any) -> Grader:
+        return _operate("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> Grader:
+        return _operate("multiply", other, self)
+
+    def __truediv__(self, other: float) -> Grader:
+        return _operate("divide", self, other)
+
+    def __neg__(self) -> Grader:
+        return _operate("multiply", -1, self)
+
+    def __invert__(self) -> Grader:
+        return _operate("invert", self)
+
+    def __ge__(self, other: float) -> Grader:
+        return _operate("at_least", self, other)
+
+    def __and__(self, other: Any) -> Grader:
+        return _operate("both", self, other)
+
+    def __rand__(self, other: Any) -> Grader:
+        return _operate("both", other, self)
+
+    def __or__(self, other: Any) -> Grader:
+        return _operate("either", self, other)
+
+    def __ror__(self, other: Any) -> Grader:
+        return _operate("either", other, self)
+
     def __call__(self, sample: Sample | str | Mapping[str, Any], item: Item | None = None) -> Grade:
         """Grade one sample against its item. What the grader raises becomes an undecided grade."""
         if self.waits:
             return _run(self.call_async, sample, item)
-        start = time.perf_counter()
+        start, about = time.perf_counter(), None
         try:
-            answer = self.grade(self._about(sample), item if item is not None else {})
+            about = self._about(sample)
+            answer = self.grade(about, item if item is not None else {})
         except Exception as problem:
             answer = _from_exception(problem, self.range)
-        return self._stamped(answer, start)
+        return self._stamped(answer, start, about)
 
     async def call_async(self, sample: Sample | str | Mapping[str, Any], item: Item | None = None) -> Grade:
         """As calling the grader, inside an event loop."""
-        start = time.perf_counter()
+        start, about = time.perf_counter(), None
         try:
-            answer = await self.grade_async(self._about(sample), item if item is not None else {})
+            about = self._about(sample)
+            answer = await self.grade_async(about, item if item is not None else {})
         except Exception as problem:
             answer = _from_exception(problem, self.range)
-        return self._stamped(answer, start)
+        return self._stamped(answer, start, about)
 
     @property
     def label(self) -> str:
@@ -148,7 +195,7 @@ class Grader(BaseModel):
         whole = Sample.of(sample)
         return whole if self.extract is None else extracted(self.extract, whole)
 
-    def _stamped(self, answer: Grade | float, start: float) -> Grade:
+    def _stamped(self, answer: Grade | float, start: float, about: Sample | None) -> Grade:
         """The grade with its time and the grader's identity, after the checks every score must pass."""
         grade = answer if isinstance(answer, Grade) else _from_number(answer)
         if problem := _unwritable(grade):
@@ -159,13 +206,16 @@ class Grader(BaseModel):
         if grade.score is not None and not low <= grade.score <= high:
             detail = f"{self.label} scored {grade.score}, outside its range [{low:g}, {high:g}]"
             grade = replace(grade, score=None, why=detail, error=GradeError("out_of_range", "grader", detail))
+        found = grade.extracted
+        if found is None and self.extract is not None and about is not None:
+            found = about.output_text
         return Grade(
             None if grade.score is None else float(grade.score),  # numpy scalars would not go into JSON
             grade.why,
             grade.error,
             grade.parts,
             grade.formula,
-            grade.extracted,
+            found,
             grade.usage,
             time.perf_counter() - start,
             self.identity,
@@ -214,6 +264,11 @@ def as_grader(judge: Grader | Callable[[Sample, Item], Grade | float], name: str
     grader = FunctionGrader(name=name or called, source=f"{file or '<session>'}:{called}")
     grader._function = judge
     return grader
+
+
+def _operate(name: str, *operands: Any) -> Grader:
+    # Found by its name: what operators make is no part of a grader's own code, nor of its identity.
+    return getattr(importlib.import_module("graders.algebra.operators"), name)(*operands)  # type: ignore[no-any-return]
 
 
 def _source_file(judge: Callable[..., Any]) -> str:

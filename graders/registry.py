@@ -5,14 +5,16 @@ Built-ins go through the same table as everything else, and importing a file reg
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -69,10 +71,10 @@ def grader_class(type_name: str) -> type[Grader]:
     if ".py:" in type_name:
         found = _from_file(type_name)
     else:
-        known = known_types()
+        known = BUILT_IN if type_name in BUILT_IN else known_types()  # reading the entry points takes milliseconds
         if type_name not in known:
             raise LookupError(
-                f"no grader type {type_name!r}; {nearest(type_name, known)}. Your own: path/to/file.py:Name"
+                f"no grader type {type_name!r}; {_nearest_type(type_name, known)}. Your own: path/to/file.py:Name"
             )
         module, _, attribute = known[type_name].partition(":")
         found = getattr(importlib.import_module(module), attribute)
@@ -82,6 +84,11 @@ def grader_class(type_name: str) -> type[Grader]:
         )
         raise ValueError(f"type {type_name!r} names {short(found)}, which is not a Grader class{hint}")
     return found
+
+
+def _nearest_type(name: str, known: Iterable[str]) -> str:
+    """As `nearest`, also for the tags that OpenAI's results bear, as in `string-check-grader`."""
+    return nearest(name.replace("-", "_").removesuffix("_grader"), known)
 
 
 def load(source: Grader | Mapping[str, Any] | str | Path) -> Grader:
@@ -105,12 +112,15 @@ def load(source: Grader | Mapping[str, Any] | str | Path) -> Grader:
     path = Path(text)
     if path.suffix == ".py":
         raise ValueError(f"{text!r} may hold several graders; name one of them: {text}:name")
-    if not path.is_file():
-        raise FileNotFoundError(f"no grader file {text!r}; give a .json file or path/to/file.py:name")
+    if not _is_file(path):
+        raise FileNotFoundError(f"no grader file {short(text, 300)}; give a .json file or path/to/file.py:name")
     try:
         wire = read_json(path.read_text(encoding="utf-8"))
     except ValueError as problem:
         raise ValueError(f"{path}: not JSON: {problem}") from None
+    if isinstance(wire, Mapping) and ("testing_criteria" in wire or isinstance(wire.get("method"), Mapping)):
+        holds = "an OpenAI eval" if "testing_criteria" in wire else "an OpenAI fine-tuning job"
+        raise ValueError(f"{path}: this is {holds}, which holds graders; take them out with: assay convert {path}")
     if not isinstance(wire, Mapping):
         raise ValueError(f"{path}: a grader is a JSON object with a 'type', not {type(wire).__name__}")
     try:
@@ -119,12 +129,21 @@ def load(source: Grader | Mapping[str, Any] | str | Path) -> Grader:
         raise type(problem)(f"{path}: {problem.args[0]}") from None
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than a file's may be
+        return False
+
+
 def _from_wire(wire: Mapping[str, Any]) -> Grader:
     type_name = wire.get("type")
     if not isinstance(type_name, str):
         raise ValueError(f"a grader needs a 'type'; {nearest('', known_types())}")
     cls = grader_class(type_name)
     options = dict(wire)
+    if cls.in_openai and isinstance(options.get("id"), str) and "id" not in cls.model_fields:
+        del options["id"]  # the service's own, on the testing criteria it returns
     if ".py:" in type_name and cls.model_fields["type"].annotation is not str:
         del options["type"]  # a class that fixes its type with a Literal keeps its own
     try:
@@ -143,16 +162,28 @@ def _readable(problem: ValidationError, cls: type[Grader], wire: Mapping[str, An
     for finding in problem.errors():
         place = ".".join(map(str, finding["loc"]))
         if finding["type"] == "extra_forbidden":
-            known = f"; {nearest(place, cls.model_fields)}" if len(finding["loc"]) == 1 else ""
+            known = f"; {nearest(place, _keys(cls))}" if len(finding["loc"]) == 1 else ""
             lines.append(f"unknown key {place!r}{known}")
         elif finding["type"] == "missing":
             lines.append(f"key {place!r} is missing")
         else:
             message = finding["msg"].removeprefix("Value error, ")
+            if finding["type"] == "literal_error" and isinstance(finding["input"], str):
+                message += _did_you_mean(finding["input"], finding.get("ctx", {}).get("expected", ""))
             given = finding["input"]
             shown = f" (given: {short(given)})" if isinstance(given, str | int | float | list) else ""
             lines.append(f"{place}: {message}{shown}" if place else message)
     return f"grader {label!r}: " + "; ".join(lines)
+
+
+def _keys(cls: type[Grader]) -> list[str]:
+    """The keys of a class's wire form."""
+    return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+def _did_you_mean(given: str, expected: str) -> str:
+    close = difflib.get_close_matches(given[:100], re.findall(r"'([^']*)'", expected), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _function_from_file(source: str) -> Callable[..., Any]:
@@ -166,8 +197,8 @@ def _from_file(source: str) -> Any:
     """`file.py:name`, under a private module name, so that a user's graders.py never hides our package."""
     file, _, name = source.rpartition(":")
     path = Path(file).resolve()
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {file!r} (from grader {source!r})")
+    if not _is_file(path):
+        raise FileNotFoundError(f"no file {short(file, 300)} (from grader {short(source, 300)})")
     module = _load_module(path)
     if not hasattr(module, name):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]

@@ -1,16 +1,24 @@
-"""Rows: JSON Lines in and out, with the file and line in every complaint."""
+"""Rows: JSON Lines in, with the file and line in every complaint; and what a row to grade looks like."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import codecs
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from graders.sample import SAMPLE_FIELDS, Item, Sample, read_json
+from graders.template import nearest, short
+
+MAX_ROW_BYTES = 16 * 2**20
+"""The longest line that is read, unless a caller says otherwise: what a slip of a file costs in memory."""
+
+OUTPUT = "output_text"
+"""The column that holds the output, unless a caller names another."""
 
 
 class GradingRow(NamedTuple):
-    """One line of `assay grade`'s input: an id, the item, and the stored sample."""
+    """A row to grade: an id, the item, and the stored sample."""
 
     id: str
     item: Item
@@ -18,70 +26,124 @@ class GradingRow(NamedTuple):
     place: str = ""  # file:line
 
 
-def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_rows(path: str | Path, max_bytes: int = MAX_ROW_BYTES) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every JSON object of a JSON Lines file with its place, `file:line`. Blank lines are skipped.
 
-    Raises ValueError naming the place for a line that is not a JSON object, FileNotFoundError for a missing
-    file.
+    Raises ValueError naming the place for a line that is not a JSON object or is longer than `max_bytes`,
+    FileNotFoundError for a missing file.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no data file {str(path)!r}")
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            place = f"{path}:{number}"
-            try:
-                row = read_json(line.decode("utf-8"))
-            except ValueError as problem:
-                raise ValueError(f"{place}: not JSON ({problem}); one JSON object a line is expected") from None
-            if not isinstance(row, dict):
-                raise ValueError(
-                    f"{place}: a JSON object is expected, not {type(row).__name__}: {line.strip()[:80].decode()}"
-                )
-            yield place, row
+    with path.open("rb") as file:
+        for number, line in read_lines(file, path, max_bytes):
+            if not line.isspace():
+                place = f"{path}:{number}"
+                yield place, read_row(place, line)
 
 
-def read_grading_rows(path: str | Path) -> Iterator[GradingRow]:
-    """Stored outputs to grade: `{"id"?, "item": {...}, "sample": {"output_text": "..."}}`.
+def read_lines(file: IO[bytes], name: str | Path, max_bytes: int = MAX_ROW_BYTES) -> Iterator[tuple[int, bytes]]:
+    """Lines with their numbers, from 1; without a byte order mark. One that is too long is never held."""
+    number = 0
+    while line := file.readline(max_bytes + 1):
+        number += 1
+        if len(line) > max_bytes and line[-1:] != b"\n":
+            size = len(line)
+            while line[-1:] != b"\n" and (line := file.readline(2**20)):
+                size += len(line)
+            raise ValueError(too_long(f"{name}:{number}", size, max_bytes))
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        yield number, line
 
-    A bare `output_text` beside `item` is accepted; a row without an id takes its number, counted from 1. Raises
-    ValueError naming `file:line` for a row without an item or an output, and for an id that came before.
+
+def too_long(place: str, size: int, max_bytes: int) -> str:
+    """The complaint about a row of `size` bytes."""
+    return (
+        f"{place}: a row of {size:,} bytes is longer than the limit of {max_bytes:,} (--max-row-mb "
+        f"{max_bytes / 2**20:g}); give one row a line, or raise the limit"
+    )
+
+
+def read_row(place: str, line: bytes) -> dict[str, Any]:
+    """The JSON object of one line; ValueError with its place for anything else."""
+    try:
+        row = read_json(line.decode("utf-8"))
+    except UnicodeDecodeError as problem:
+        raise ValueError(
+            f"{place}: not UTF-8 (byte {line[problem.start]:#04x} at {problem.start + 1}); save the file as UTF-8"
+        ) from None
+    except ValueError as problem:
+        raise ValueError(f"{place}: not JSON ({problem}); one JSON object a line is expected") from None
+    if not isinstance(row, dict):
+        shown = line.strip()[:80].decode("utf-8", "replace")
+        raise ValueError(f"{place}: a JSON object is expected, not {type(row).__name__}: {shown}")
+    return row
+
+
+def read_grading_rows(data: Any, output: str = OUTPUT, max_bytes: int = MAX_ROW_BYTES) -> Iterator[GradingRow]:
+    """Stored outputs to grade, from a file (JSON Lines, JSON, CSV, Parquet), a frame, or any iterable of dicts.
+
+    A row is `{"id"?, "item": {...}, "sample": {"output_text": "..."}}`, or flat: the column `output` is the
+    sample and all others are the item. A row without an id takes its number, counted from 1. Raises ValueError
+    naming the place of a row without an output, and of an id that came before.
     """
-    seen: set[int] = set()  # hashes: a million long ids would not be small
-    for number, (place, row) in enumerate(read_rows(path), start=1):
+    from graders.offline.ids import Ids
+    from graders.offline.sources import open_source
+
+    source = open_source(data, max_bytes)
+    ids = Ids(source)
+    for raw in source.raws():
+        row = grading_row(source.place(raw), raw.number, source.row(raw), output)
+        ids.add(row.id, row.place)
+        yield row
+    ids.check()
+
+
+def grading_row(place: str, number: int, row: Mapping[str, Any], output: str = OUTPUT) -> GradingRow:
+    """The row as it is graded; ValueError with its place for one that lacks an item or an output."""
+    if "item" in row or isinstance(row.get("sample"), Mapping):
         item = row.get("item")
-        if not isinstance(item, dict):
+        if not isinstance(item, Mapping):
             raise ValueError(f"{place}: 'item' must be an object holding what the grader compares with, not {item!r}")
-        name = _id(number, row)
-        if hash(name) in seen and (first := _first_place(path, name)) != place:
-            raise ValueError(f"{place}: id {name!r} is that of {first} already; give each row an id of its own")
-        seen.add(hash(name))
-        yield GradingRow(name, item, _sample(place, row), place)
+        given = row.get("sample") if output == OUTPUT else None
+        if given is None:
+            given = row.get(output)
+    else:
+        given = row.get(output)
+        item = {key: value for key, value in row.items() if key != output}
+    if not isinstance(given, Mapping | str):
+        raise ValueError(_no_output(place, row, output, given))
+    return GradingRow(row_id(number, row), item, _sample(place, given), place)
 
 
-def _sample(place: str, row: dict[str, Any]) -> Sample:
-    given = row.get("sample")
-    if given is None:
-        given = row.get("output_text")
-    if not isinstance(given, dict | str):
-        raise ValueError(f'{place}: no sample; expected "sample": {{"output_text": "..."}} or "output_text": "..."')
+def row_id(number: int, row: Mapping[str, Any]) -> str:
+    """A row's own id, else its number."""
+    given = row.get("id")
+    return given if isinstance(given, str) else str(number if given is None else given)
+
+
+def _no_output(place: str, row: Mapping[str, Any], output: str, given: Any) -> str:
+    but = "" if given is None else f", not {short(given)}"
+    if "item" in row:
+        known = "" if output == OUTPUT else f"; {nearest(output, row)}"
+        return f'{place}: no sample; expected "sample": {{"output_text": "..."}} or "{output}": "..."{but}{known}'
+    return (
+        f"{place}: no sample; expected text in the column {output!r}{but} (--output names another column); "
+        f"{nearest(output, row)}"
+    )
+
+
+def _sample(place: str, given: Mapping[str, Any] | str) -> Sample:
+    if isinstance(given, str):
+        return Sample(given)
     try:
         sample = Sample.of(given)
     except (ValueError, TypeError) as problem:
         raise ValueError(f"{place}: {problem}") from None
-    if isinstance(given, dict) and all(value is None for value in given.values()):
+    if all(value is None for value in given.values()):
         raise ValueError(
             f"{place}: the sample holds no output; give one of {', '.join(SAMPLE_FIELDS)} "
             '("output_text": "" when the model wrote nothing), or leave the row out'
         )
     return sample
-
-
-def _id(number: int, row: dict[str, Any]) -> str:
-    return str(number if row.get("id") is None else row["id"])
-
-
-def _first_place(path: str | Path, name: str) -> str:
-    return next(place for number, (place, row) in enumerate(read_rows(path), start=1) if _id(number, row) == name)

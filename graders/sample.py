@@ -39,6 +39,14 @@ def read_json(text: str) -> Any:
         raise ValueError("values are nested too deeply to be read") from None
 
 
+def scan_json(text: str, start: int) -> tuple[Any, int]:
+    """The value of the strict JSON text that begins at `start`, and where it ends; errors as of `read_json`."""
+    try:
+        return _STRICT.raw_decode(text, start)
+    except RecursionError:
+        raise ValueError("values are nested too deeply to be read") from None
+
+
 def parse_json(text: str) -> Any:
     """The value of a strict JSON text as `read_json` has it, else None."""
     if text[:1] not in _JSON_STARTS and text.lstrip()[:1] not in _JSON_STARTS:

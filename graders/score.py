@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import os
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from graders.grade import Grade
 from graders.grader import Grader
-from graders.rows import GradingRow, read_grading_rows
+from graders.rows import MAX_ROW_BYTES, OUTPUT
 from graders.sample import Item, Sample
 from graders.statistics import Summary, Tally
-from graders.template import nearest
+
+if TYPE_CHECKING:
+    from graders.offline.job import Job, Line
+    from graders.offline.sources import Raw, Source
 
 AHEAD = 4  # times `concurrency`: how far the reading may run ahead of the slowest call under way
+LARGE_FILE = 8 * 2**20  # bytes from which several processes are worth their start
+LARGE_DATA = 20_000  # the same in rows
+
+Lines: TypeAlias = "Generator[list[Line], None, None]"
+Thing = TypeVar("Thing")
+Answer = TypeVar("Answer")
 
 
 def grade_many(grader: Grader, pairs: Iterable[tuple[Sample | str, Item]], concurrency: int = 16) -> Iterator[Grade]:
@@ -32,36 +37,41 @@ def grade_many(grader: Grader, pairs: Iterable[tuple[Sample | str, Item]], concu
     Pure graders run one after the other; graders that wait on a network have up to `concurrency` calls under way.
     What `pairs` raises comes after the grades of the pairs before it.
     """
-    if concurrency < 1:
-        raise ValueError(f"concurrency={concurrency}: at least one call must be under way; use 1 or more")
+    _check_concurrency(concurrency)
     if grader.waits:
-        yield from _grade_waiting(grader, iter(pairs), concurrency)
+        yield from _window(lambda pair: grader.call_async(*pair), iter(pairs), concurrency)
         return
     for sample, item in pairs:
         yield grader(sample, item)
 
 
-def _grade_waiting(grader: Grader, pairs: Iterator[tuple[Sample | str, Item]], concurrency: int) -> Iterator[Grade]:
+def _check_concurrency(concurrency: int) -> None:
+    if concurrency < 1:
+        raise ValueError(f"concurrency={concurrency}: at least one call must be under way; use 1 or more")
+
+
+def _window(call: Callable[[Thing], Awaitable[Answer]], things: Iterator[Thing], concurrency: int) -> Iterator[Answer]:
+    """The answers of calls that wait, in order, with up to `concurrency` under way."""
     places = asyncio.Semaphore(concurrency)
 
-    async def call(sample: Sample | str, item: Item) -> Grade:
+    async def placed(thing: Thing) -> Answer:
         async with places:
-            return await grader.call_async(sample, item)
+            return await call(thing)
 
-    async def end_of(task: asyncio.Task[Grade]) -> Grade:
+    async def end_of(task: asyncio.Task[Answer]) -> Answer:
         return await task
 
-    tasks: deque[asyncio.Task[Grade]] = deque()
+    tasks: deque[asyncio.Task[Answer]] = deque()
     end: Exception | None = None
     with asyncio.Runner() as runner:
         while True:
             while end is None and len(tasks) < AHEAD * concurrency:
                 try:
-                    sample, item = next(pairs)
+                    thing = next(things)
                 except Exception as problem:
                     end = problem
                 else:
-                    tasks.append(runner.get_loop().create_task(call(sample, item)))
+                    tasks.append(runner.get_loop().create_task(placed(thing)))
             if not tasks:
                 break
             yield runner.run(end_of(tasks.popleft()))
@@ -70,124 +80,207 @@ def _grade_waiting(grader: Grader, pairs: Iterator[tuple[Sample | str, Item]], c
         raise end
 
 
-def grade_file(
-    grader: Grader,
-    data: Path,
-    out: Path,
+class Progress(NamedTuple):
+    """How far the grading of a file has come."""
+
+    rows: int
+    share: float | None  # of the rows, as far as that can be told
+    cached: int  # grades that were found in the cache
+
+
+def grade_file(grader: Grader, data: Any, out: str | Path, **options: Any) -> Summary:
+    """Grade stored outputs into a file of grades, one line each, in order; gives the summary.
+
+    `data`, `out`, the options and what is raised are those of `grade_file_with_all`.
+    """
+    return grade_file_with_all({grader.label: grader}, data, out, single=True, **options)[grader.label]
+
+
+def grade_file_with_all(
+    graders: Mapping[str, Grader],
+    data: Any,
+    out: str | Path,
     *,
+    single: bool = False,
+    output: str = OUTPUT,
+    where: str | None = None,
+    limit: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
     concurrency: int = 16,
+    cache: str | Path | None = None,
     cluster: str | None = None,
-    after_rows: Callable[[int], None] = lambda done: None,
-) -> Summary:
-    """Grade a file of stored outputs into a file of grades, one line each, in order; gives the summary.
+    group: str | None = None,
+    k: int | None = None,
+    threshold: float = 0.5,
+    max_row_bytes: int = MAX_ROW_BYTES,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> dict[str, Summary]:
+    """Grade stored outputs with several graders, given by name; a line holds the grades of all. Gives their summaries.
+
+    `single` writes the grade of one grader as the line itself. `data` is a file (JSON Lines, JSON, CSV, Parquet), a
+    pandas or polars frame, a Hugging Face data set, or an iterable of dicts; `output` the column with the output in
+    flat rows. `where` is a condition on rows, `limit` the number of rows to take, `sample` the number to draw of
+    these with `seed`. `out` is JSON Lines, or Parquet by its ending.
+
+    Pure graders run in `workers` processes (by default one a core where the data are large), graders that wait
+    on a network in this one with `concurrency` calls under way. `cache` is a folder of grades kept for other
+    runs. `cluster` names an item key whose values group rows for the interval; `group`, `k` and `threshold` ask
+    for pass@k over the rows that share a value of an item key.
 
     Each grade is written to `<out>.partial` as soon as it is there, with a hash of its row, and the file is renamed
-    at the end. A broken run goes on after the last line whose grader and row have not changed. `cluster` names an
-    item key whose values group rows for the interval. `after_rows` is told now and then how many rows are done.
+    at the end. A broken run goes on after the last line whose grader and row have not changed.
 
-    Raises ValueError where nothing can be graded or written, before anything is; and for a malformed row, once
-    the rows before it are recorded.
+    Raises ValueError where nothing can be graded or written, before anything is; and for a malformed row or a
+    worker that died, once the rows before it are recorded.
     """
-    partial = out.with_name(out.name + ".partial")
-    _check_places(data, out, partial)
-    rows = _checked(read_grading_rows(data), cluster)
-    first = next(rows, None)
+    from graders.offline.cache import Cache
+    from graders.offline.choose import chosen
+    from graders.offline.job import Job
+    from graders.offline.journal import check_places
+    from graders.offline.sources import import_parquet, open_source
+
+    out = Path(out)
+    _check_options(graders, workers, concurrency, k, group)
+    check_places(Path(data) if isinstance(data, str | Path) else None, out)
+    if out.suffix == ".parquet":
+        import_parquet(out)  # its want is better known now
+    source = open_source(data, max_row_bytes)
+    if cache is not None:
+        Cache(Path(cache)).close()  # refused now, where it cannot be used
+    job = Job(
+        graders=graders,
+        identities={name: grader.identity for name, grader in graders.items()},
+        source=source,
+        single=single,
+        output=output,
+        cluster=cluster,
+        group=group,
+        cache=None if cache is None else Path(cache),
+    )
+    raws = chosen(source, job.row, where, limit, sample, seed)
+    tallies = [Tally(cluster is not None, k, threshold) for _ in graders]
+    _grade_into(out, job, raws, tallies, _num_workers(job, workers), concurrency, progress)
+    return dict(zip(graders, (tally.summary() for tally in tallies), strict=True))
+
+
+def _grade_into(
+    out: Path,
+    job: Job,
+    raws: Iterator[Raw],
+    tallies: list[Tally],
+    workers: int,
+    concurrency: int,
+    progress: Callable[[Progress], None],
+) -> None:
+    """Grade the rows into the journal, from where it ends, and put it in its place."""
+    from graders.offline.ids import Ids
+    from graders.offline.journal import open_journal, partial_of
+    from graders.offline.write import finish
+
+    first = next(raws, None)
     if first is None:
-        raise ValueError(f"{data}: no rows; one JSON object a line is expected")
-    rows = chain([first], rows)
-    tally = Tally(clustered=cluster is not None)
-    graded: deque[GradingRow] = deque()
-
-    def pairs() -> Iterator[tuple[Sample, Item]]:
-        for row in rows:
-            graded.append(row)
-            yield row.sample, row.item
-
-    with _journal(partial, out) as journal:
-        kept = 0
-        for line, grade, made_from in _recorded(partial):
-            row = next(rows, None)
-            if row is None or (grade.grader, made_from) != (grader.identity, _fingerprint(row)):
-                rows = chain([row] if row is not None else [], rows)
-                break
-            tally.add(grade, _label(row, cluster))
-            kept += len(line)
-        journal.truncate(kept)
-        told = 0.0
-        for grade in grade_many(grader, pairs(), concurrency):
-            row = graded.popleft()
-            wire = {"id": row.id} | grade.to_wire() | {"row": _fingerprint(row)}
-            journal.write(json.dumps(wire).encode() + b"\n")
-            journal.flush()  # one system call a row: a kill loses nothing that was graded
-            tally.add(grade, _label(row, cluster))
-            if time.monotonic() - told > 0.1:
-                told = time.monotonic()
-                after_rows(tally.n)
-        os.replace(partial, out)
-    after_rows(tally.n)
-    return tally.summary()
+        raise ValueError(f"{job.source.name}: no rows; one at least is expected")
+    record = _Record(Ids(job.source), tallies, progress, job.source)
+    with open_journal(out) as journal:
+        raws = _resumed(journal, partial_of(out), chain([first], raws), job, record)
+        with closing(job), closing(_graded(job, raws, workers, concurrency, journal)) as graded:
+            for lines in graded:
+                record.write(journal, lines)
+        record.ids.check()
+        finish(partial_of(out), out)
+    record.tell(last=True)
 
 
-def _check_places(data: Path, out: Path, partial: Path) -> None:
-    """Refuse a place that cannot take the grades, or whose content would be lost."""
-    if not out.parent.is_dir():
-        raise ValueError(f"{out}: no folder {str(out.parent)!r}; make it first, or write the grades elsewhere")
-    if out.exists() and not out.is_file():
-        raise ValueError(f"{out} is not a regular file, so no grades can take its place; name a file to write")
-    for path in (out, partial):
-        if path.exists() and data.exists() and path.samefile(data):
-            raise ValueError(f"{path} holds the rows to grade, and writing {out} would destroy them; name another file")
+def _check_options(
+    graders: Mapping[str, Grader], workers: int | None, concurrency: int, k: int | None, group: str | None
+) -> None:
+    if not graders:
+        raise ValueError("no graders; give one at least")
+    _check_concurrency(concurrency)
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers={workers}: at least one process must grade; use 1 or more")
+    if (k is None) != (group is None):
+        raise ValueError("pass@k needs both: k, and the item key that tells which rows are of one item (group)")
+    if k is not None and k < 1:
+        raise ValueError(f"k={k}: pass@k is of one sample or more; use 1 or more")
 
 
-@contextmanager
-def _journal(partial: Path, out: Path) -> Iterator[IO[bytes]]:
-    """The journal, open to append and held by this process alone; left behind only when something is in it."""
-    import fcntl
+def _num_workers(job: Job, workers: int | None) -> int:
+    from graders.offline.sources import Rows
+    from graders.offline.workers import usable_cores
 
-    with partial.open("ab") as file:
+    if workers is not None or not hasattr(os, "fork"):
+        return workers or 1
+    rows = job.source.rows if isinstance(job.source, Rows) else None
+    large = (job.source.size or 0) >= LARGE_FILE or (rows or 0) >= LARGE_DATA
+    return usable_cores() if large else 1
+
+
+def _graded(job: Job, raws: Iterator[Raw], workers: int, concurrency: int, journal: IO[bytes]) -> Lines:
+    """The lines of all rows, in order, as many at a time as come together."""
+    from graders.offline.workers import graded_by_workers
+
+    if job.waits:
+        yield from ([line] for line in _window(job.line, map(job.prepared, raws), concurrency))
+    elif workers > 1:
+        yield from graded_by_workers(job, raws, workers, [journal.fileno()])
+    else:
+        for raw in raws:
+            lines, problem = job.lines([raw])
+            if problem is not None:
+                raise problem
+            yield lines
+
+
+def _resumed(journal: IO[bytes], partial: Path, raws: Iterator[Raw], job: Job, record: _Record) -> Iterator[Raw]:
+    """The rows that are left to grade; the lines that still hold are counted, what follows them is cut off."""
+    from graders.offline.journal import recorded
+
+    kept = 0
+    for line, wire in recorded(partial):
+        raw = next(raws, None)
+        thing = None if raw is None else job.prepared(raw)
+        notes = None if thing is None else job.recorded_notes(wire, thing)
+        if thing is None or notes is None:
+            raws = chain([] if raw is None else [raw], raws)
+            break
+        record.ids.add(thing.row.id, thing.row.place)
+        record.count(notes, thing.cluster, thing.group)
+        record.tell()
+        kept += len(line)
+    journal.truncate(kept)
+    return raws
+
+
+class _Record:
+    """What is kept of every row: its id, its part in the summary, its line."""
+
+    def __init__(self, ids: Any, tallies: list[Tally], progress: Callable[[Progress], None], source: Source) -> None:
+        self.ids, self.tallies, self.progress, self.source = ids, tallies, progress, source
+        self.cached = 0
+        self.told = 0.0
+
+    def write(self, journal: IO[bytes], lines: list[Line]) -> None:
+        """Write lines in one go: a kill loses nothing that was graded before."""
+        texts: list[bytes] = []
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.path.samestat(os.fstat(file.fileno()), partial.stat())  # else renamed since it was opened
-        except (BlockingIOError, FileNotFoundError):
-            held = False
-        if not held:
-            raise ValueError(f"{out}: another process is writing it; wait for its end, or write the grades elsewhere")
-        try:
-            yield file
-        except BaseException:
-            if os.fstat(file.fileno()).st_size == 0:
-                partial.unlink()
-            raise
+            for line in lines:
+                self.ids.add(line.id, line.place)
+                self.count(line.notes, line.cluster, line.group)
+                self.cached += line.cached
+                texts.append(line.text)
+        finally:
+            journal.write(b"".join(texts))
+            journal.flush()
+        self.tell()
 
+    def count(self, notes: list[Any], cluster: str | None, group: str | None) -> None:
+        for tally, note in zip(self.tallies, notes, strict=True):
+            tally.add_note(note, cluster, group)
 
-def _recorded(partial: Path) -> Iterator[tuple[bytes, Grade, str]]:
-    """Lines recorded before a break, each with its grade and the hash of its row, up to the first that is broken."""
-    with partial.open("rb") as lines:
-        for line in lines:
-            try:
-                wire = json.loads(line)
-                grade, row = Grade.from_wire(wire), wire["row"]
-            except (ValueError, LookupError, TypeError, AttributeError):
-                return
-            if not line.endswith(b"\n"):
-                return
-            yield line, grade, row
-
-
-def _checked(rows: Iterator[GradingRow], cluster: str | None) -> Iterator[GradingRow]:
-    for row in rows:
-        if cluster is not None and cluster not in row.item:
-            raise ValueError(
-                f"{row.place}: the item has no key {cluster!r} to group rows by; {nearest(cluster, row.item)}"
-            )
-        yield row
-
-
-def _label(row: GradingRow, cluster: str | None) -> str | None:
-    return None if cluster is None else sys.intern(json.dumps(row.item[cluster], sort_keys=True))
-
-
-def _fingerprint(row: GradingRow) -> str:
-    """A hash of what the grader was given: id, item and sample."""
-    text = json.dumps([row.id, row.item, asdict(row.sample)], sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    def tell(self, last: bool = False) -> None:
+        if last or time.monotonic() - self.told > 0.1:
+            self.told = time.monotonic()
+            self.progress(Progress(self.tallies[0].n, 1.0 if last else self.source.share, self.cached))

@@ -6,7 +6,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 RESAMPLES = 10_000
+MOST_CLUSTERS = 2**20
 LARGE = 20_000  # values or clusters above which the normal approximation is as good, and a thousand times as fast
+
+
+_NORMAL = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +51,31 @@ def bootstrap(values: Sequence[float], clusters: Sequence[Hashable] | None = Non
     >>> bootstrap([0.0, 1.0, 1.0, 1.0]).mean
     0.75
     """
-    import numpy as np
-
     if not values:
         raise ValueError("no values to average")
+    sums, sizes = _by_cluster(values, clusters)
+    return _interval(math.fsum(values) / len(values), sums, sizes, seed)
+
+
+def _by_cluster(values: Sequence[float], clusters: Sequence[Hashable] | None) -> tuple[Numbers, Numbers]:
+    """The sum of the values of each cluster and their number; every value by itself where there are none."""
+    import numpy as np
+
     if clusters is None:
-        sums = np.asarray(values, dtype=float)
-        sizes = np.ones(len(values))
-    else:
-        index = {label: position for position, label in enumerate(dict.fromkeys(clusters))}
-        of_value = np.array([index[label] for label in clusters])
-        sums = np.bincount(of_value, weights=np.asarray(values, dtype=float))
-        sizes = np.bincount(of_value).astype(float)
-    mean = math.fsum(values) / len(values)
+        return np.asarray(values, dtype=float), np.ones(len(values))
+    index = {label: position for position, label in enumerate(dict.fromkeys(clusters))}
+    of_value = np.array([index[label] for label in clusters])
+    sums: Any = np.bincount(of_value, weights=np.asarray(values, dtype=float))
+    sizes: Numbers = np.bincount(of_value).astype(float)
+    return sums, sizes
+
+
+def _interval(mean: float, sums: Numbers, sizes: Numbers, seed: int = 0) -> Interval:
     if len(sums) > LARGE:
         low, high = _normal_interval(mean, sums, sizes)
     else:
         low, high = _bootstrap_interval(sums, sizes, seed)
-    return Interval(mean, low, high, len(values), len(sums))
+    return Interval(mean, low, high, int(sizes.sum()), len(sums))
 
 
 def _bootstrap_interval(sums: Numbers, sizes: Numbers, seed: int) -> tuple[float, float]:
@@ -82,8 +93,116 @@ def _bootstrap_interval(sums: Numbers, sizes: Numbers, seed: int) -> tuple[float
 def _normal_interval(mean: float, sums: Numbers, sizes: Numbers) -> tuple[float, float]:
     residuals = sums - mean * sizes
     variance = float((residuals**2).sum()) * len(sums) / (len(sums) - 1) / float(sizes.sum()) ** 2
-    margin = NormalDist().inv_cdf(0.975) * math.sqrt(variance)
+    margin = _NORMAL * math.sqrt(variance)
     return mean - margin, mean + margin
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """The chance that at least one of `k` samples passes, estimated from `c` that did of `n` (Chen et al. 2021).
+
+    The unbiased estimator of "Evaluating Large Language Models Trained on Code", section 2.1: 1 - C(n-c, k) /
+    C(n, k), as a product, which does not overflow. Raises ValueError for more than `n` at a time.
+
+    >>> round(pass_at_k(n=5, c=2, k=2), 12)
+    0.7
+    """
+    if not 1 <= k <= n or not 0 <= c <= n:
+        raise ValueError(f"pass@{k} of {c} passes in {n} samples cannot be told; 1 <= k <= n and 0 <= c <= n must hold")
+    return 1.0 - math.prod((n - c - drawn) / (n - drawn) for drawn in range(k))
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Two-sided p-value of McNemar's exact test (1947), for pairs of passes: under the null hypothesis, a pair
+    that flips does so either way with probability 1/2 (the binomial test on the discordant pairs).
+
+    >>> mcnemar(gained=6, lost=1)
+    0.125
+    """
+    few, flips = min(gained, lost), gained + lost
+    if flips == 0:
+        return 1.0
+    if flips <= 1000:
+        ways: int = sum(math.comb(flips, count) for count in range(few + 1))
+        return min(1.0, float(2 * ways / 2**flips))
+    log_choices = math.lgamma(flips + 1) - math.lgamma(few + 1) - math.lgamma(flips - few + 1)
+    term = math.exp(log_choices - flips * math.log(2))
+    total = 0.0
+    for count in range(few, -1, -1):  # from the largest term down, until the rest is nothing
+        total += term
+        term *= count / (flips - count + 1)
+        if term < total * 1e-18:
+            break
+    return min(1.0, 2 * total)
+
+
+def sign_flip(differences: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0) -> float:
+    """Two-sided p-value of the paired permutation test (Fisher 1935, sec. 21): were the two sides alike, each
+    difference would be as likely with the other sign. Whole clusters change sign together.
+
+    Every assignment of signs is tried where there are at most 12 differences that are not 0, else 10,000 are drawn
+    (p = (hits + 1) / (draws + 1), Phipson & Smyth 2010). Above 20,000 it is the normal approximation of the same test.
+
+    >>> sign_flip([0.5, 0.5, 1.0, 0.25])
+    0.125
+    """
+    import numpy as np
+
+    if not differences:
+        raise ValueError("no differences to test")
+    sums, _ = _by_cluster(differences, clusters)
+    sums = sums[sums != 0]
+    if len(sums) == 0:
+        return 1.0
+    observed = abs(float(sums.sum()))
+    slack = 1e-12 * float(np.abs(sums).sum())  # sums that are equal but for rounding are equal
+    if len(sums) > LARGE:
+        return math.erfc(observed / math.sqrt(2 * float((sums**2).sum())))
+    if len(sums) <= 12:
+        signs = 1.0 - 2.0 * ((np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1)
+        return float(np.mean(np.abs(signs @ sums) >= observed - slack))
+    rng = np.random.default_rng(seed)
+    hits = 0
+    for block in np.array_split(np.arange(RESAMPLES), max(1, RESAMPLES * len(sums) // 5_000_000)):
+        signs = 1.0 - 2.0 * rng.integers(0, 2, size=(len(block), len(sums)))
+        hits += int(np.count_nonzero(np.abs(signs @ sums) >= observed - slack))
+    return (hits + 1) / (RESAMPLES + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PassAtK:
+    """pass@k over groups of rows, with the interval over groups; `left_out` groups had fewer than k decided rows."""
+
+    k: int
+    threshold: float
+    scored: Interval | None  # None when no group was large enough
+    left_out: int
+
+    def to_wire(self) -> dict[str, Any]:
+        return {"k": self.k, "threshold": self.threshold, "groups": self.scored.n if self.scored else 0} | {
+            "left_out": self.left_out,
+            **_wire_of(self.scored),
+        }
+
+    def __str__(self) -> str:
+        groups = self.scored.n if self.scored else 0
+        left = f" ({self.left_out} left out: fewer than {self.k} decided rows)" if self.left_out else ""
+        return f"pass@{self.k} {_shown(self.scored)}  of {groups} groups{left}, pass at {self.threshold:g}"
+
+
+def _wire_of(scored: Interval | None) -> dict[str, Any]:
+    several = scored if scored is not None and scored.independent > 1 else None
+    return {
+        "mean": scored and scored.mean,
+        "ci_low": several and several.low,
+        "ci_high": several and several.high,
+    }
+
+
+def _shown(scored: Interval | None) -> str:
+    if scored is None:
+        return "-"
+    interval = f"[{scored.low:.4f}, {scored.high:.4f}]" if scored.independent > 1 else "-"
+    return f"{scored.mean:.4f}  95% CI {interval}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +212,8 @@ class Summary:
     n: int
     scored: Interval | None  # None when nothing was decided
     errors: Mapping[str, int]  # undecided grades by error kind
+    failed: Mapping[str, int] = field(default_factory=dict)  # decided by a fault of the candidate, by kind
+    pass_at_k: PassAtK | None = None
 
     @property
     def error_rate(self) -> float:
@@ -100,51 +221,148 @@ class Summary:
 
     def to_wire(self) -> dict[str, Any]:
         """The summary as JSON-ready data; what cannot be told (the interval of one value) is null."""
-        scored = self.scored
-        several = scored if scored is not None and scored.independent > 1 else None
-        return {
-            "n": self.n,
-            "mean": scored and scored.mean,
-            "ci_low": several and several.low,
-            "ci_high": several and several.high,
-            "errors": dict(self.errors),
-        }
+        wire = {"n": self.n, **_wire_of(self.scored), "failed": dict(self.failed), "errors": dict(self.errors)}
+        return wire if self.pass_at_k is None else wire | {"pass_at_k": self.pass_at_k.to_wire()}
 
     def __str__(self) -> str:
-        if self.scored is None:
-            mean = "mean -"
-        else:
-            several = self.scored.independent > 1
-            interval = f"[{self.scored.low:.4f}, {self.scored.high:.4f}]" if several else "-"
-            mean = f"mean {self.scored.mean:.4f}  95% CI {interval}"
-        errors = ", ".join(f"{kind} {count}" for kind, count in self.errors.items()) or "none"
-        return f"n {self.n}  {mean}  errors: {errors}"
+        failed = f"  failed: {_counted(self.failed)}" if self.failed else ""
+        passes = f"  {self.pass_at_k}" if self.pass_at_k else ""
+        return f"n {self.n}  mean {_shown(self.scored)}{passes}{failed}  errors: {_counted(self.errors)}"
+
+
+def _counted(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind} {count}" for kind, count in kinds.items()) or "none"
+
+
+Note: TypeAlias = tuple[float | None, str | None]
+"""What a summary needs to know of a grade: its score and the kind of its error."""
+
+
+def note_of(grade: Grade) -> Note:
+    return grade.score, None if grade.error is None else grade.error.kind
 
 
 class Tally:
-    """Grades counted one at a time, where there are too many to hold; `clustered` when each has a cluster."""
+    """Grades counted one at a time, in memory that does not grow with their number.
 
-    def __init__(self, clustered: bool = False) -> None:
-        self.scores = array("d")
-        self.clusters: list[Hashable] | None = [] if clustered else None  # of the scores
+    `clustered` when each has a cluster; `k` for pass@k, when each has a group, and a score of at least `threshold`
+    is a pass.
+    """
+
+    def __init__(self, clustered: bool = False, k: int | None = None, threshold: float = 0.5) -> None:
         self.errors: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self._mean = _RunningMean()
+        self._clusters = _Clusters() if clustered else None
+        self._k, self._threshold = k, threshold
+        self._groups: dict[Hashable, tuple[int, int]] = {}  # decided, passed
 
-    def add(self, grade: Grade, cluster: Hashable = None) -> None:
-        if grade.score is None:
-            assert grade.error is not None
-            self.errors[grade.error.kind] += 1
+    def add(self, grade: Grade, cluster: Hashable = None, group: Hashable = None) -> None:
+        self.add_note(note_of(grade), cluster, group)
+
+    def add_note(self, note: Note, cluster: Hashable = None, group: Hashable = None) -> None:
+        score, kind = note
+        if score is None:
+            assert kind is not None
+            self.errors[kind] += 1
+            if self._k is not None:
+                self._groups.setdefault(group, (0, 0))
             return
-        self.scores.append(grade.score)
-        if self.clusters is not None:
-            self.clusters.append(cluster)
+        if kind is not None:
+            self.failed[kind] += 1
+        self._mean.add(score)
+        if self._clusters is not None:
+            self._clusters.add(score, cluster)
+        if self._k is not None:
+            decided, passed = self._groups.get(group, (0, 0))
+            self._groups[group] = decided + 1, passed + (score >= self._threshold)
 
     @property
     def n(self) -> int:
-        return len(self.scores) + self.errors.total()
+        return self._mean.n + self.errors.total()
 
     def summary(self) -> Summary:
-        scored = bootstrap(self.scores, self.clusters) if self.scores else None
-        return Summary(self.n, scored, dict(self.errors.most_common()))
+        scored = None
+        if self._mean.n:
+            scored = self._clusters.interval(self._mean.mean) if self._clusters else self._mean.interval()
+        errors, failed = (dict(counts.most_common()) for counts in (self.errors, self.failed))
+        return Summary(self.n, scored, errors, failed, self._passes())
+
+    def _passes(self) -> PassAtK | None:
+        if self._k is None:
+            return None
+        chances = [pass_at_k(n, c, self._k) for n, c in self._groups.values() if n >= self._k]
+        scored = bootstrap(chances) if chances else None
+        return PassAtK(self._k, self._threshold, scored, len(self._groups) - len(chances))
+
+
+class _RunningMean:
+    """Mean and interval of values given one at a time; of more than LARGE only moments are kept."""
+
+    def __init__(self) -> None:
+        self.values = array("d")
+        self.folded = 0  # values of which only these are left:
+        self.sum = 0.0
+        self.squares = 0.0  # of deviations from their mean
+
+    @property
+    def n(self) -> int:
+        return self.folded + len(self.values)
+
+    @property
+    def mean(self) -> float:
+        return math.fsum([self.sum, *self.values]) / self.n
+
+    def add(self, value: float) -> None:
+        self.values.append(value)
+        if len(self.values) > LARGE:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Take the values into the moments (Chan, Golub & LeVeque 1983)."""
+        import numpy as np
+
+        values = np.frombuffer(self.values)
+        sum_, n = math.fsum(values), len(values)
+        self.squares += float(((values - sum_ / n) ** 2).sum())
+        if self.folded:
+            shift = sum_ / n - self.sum / self.folded
+            self.squares += shift**2 * n * self.folded / (n + self.folded)
+        self.folded, self.sum, self.values = self.folded + n, math.fsum([self.sum, sum_]), array("d")
+
+    def interval(self) -> Interval:
+        if not self.folded:
+            return bootstrap(self.values)
+        if self.values:
+            self._fold()
+        margin = _NORMAL * math.sqrt(self.squares / (self.n - 1) / self.n)
+        return Interval(self.mean, self.mean - margin, self.mean + margin, self.n, self.n)
+
+
+class _Clusters:
+    """Sums of values by cluster. Past a million clusters, new ones share places: still independent of each other."""
+
+    def __init__(self) -> None:
+        self.places: dict[Hashable, int] = {}
+        self.sums, self.sizes = array("d"), array("d")
+
+    def add(self, value: float, cluster: Hashable) -> None:
+        key = hash(cluster) if isinstance(cluster, str) else cluster
+        place = self.places.get(key)
+        if place is None:
+            if len(self.places) < MOST_CLUSTERS:
+                place = self.places[key] = len(self.places)
+                self.sums.append(0.0)
+                self.sizes.append(0.0)
+            else:
+                place = hash(key) % MOST_CLUSTERS
+        self.sums[place] += value
+        self.sizes[place] += 1.0
+
+    def interval(self, mean: float) -> Interval:
+        import numpy as np
+
+        return _interval(mean, np.array(self.sums), np.array(self.sizes))
 
 
 def summarise(grades: Iterable[Grade], clusters: Sequence[Hashable] | None = None) -> Summary:

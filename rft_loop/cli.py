@@ -8,8 +8,12 @@ import sys
 
 import typer
 
+from rft_loop.commands.check import check
+from rft_loop.commands.compare import compare
+from rft_loop.commands.convert import convert
 from rft_loop.commands.evaluate import evaluate
 from rft_loop.commands.grade import grade
+from rft_loop.commands.graders import graders
 from rft_loop.commands.report import report
 from rft_loop.commands.train import train
 
@@ -22,9 +26,13 @@ app = typer.Typer(
     help="Write a grader once; use it as a test, as a metric, and as the reward that trains a model.",
 )
 app.command()(grade)
+app.command()(compare)
+app.command()(check)
+app.command()(graders)
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(report)
+app.command()(convert)
 
 
 def main() -> None:

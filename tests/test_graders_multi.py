@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,13 @@ def multi(formula: str = "0.8*rank + 0.2*same", **graders: Any) -> Grader:
 
 
 class Waits(Grader):
+    """Answers once as many graders as the item's barrier counts are under way."""
+
     type: str = "waits"
 
     async def grade_async(self, sample: Sample, item: Item) -> Grade:
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(20):
+            await item["barrier"].wait()
         return Grade(0.5, "waited", usage={"prompt_tokens": 10})
 
 
@@ -109,7 +114,7 @@ def test_spoiled_parts_without_limits_or_several_of_them_do_not_pay_either(formu
     assert grade.score <= 0.0
 
 
-@pytest.mark.parametrize("formula", ["1/same", "log(same)", "(same - 1)^0.5", "exp(1000)"])
+@pytest.mark.parametrize("formula", ["1/same", "log(same)", "(same - 1)^0.5", "exp(1000 - 1000*same)"])
 def test_arithmetic_without_a_value_is_undecided_and_keeps_the_parts(formula: str) -> None:
     grade = multi(formula, same=EXACT)("wrong", ITEM)
     assert grade.score is None
@@ -122,10 +127,79 @@ def test_arithmetic_without_a_value_is_undecided_and_keeps_the_parts(formula: st
 def test_parts_that_wait_do_so_together() -> None:
     grader = multi("a + b + c", a=Waits(), b=Waits(), c=EXACT)
     assert grader.waits
-    grade = grader("FBN1", ITEM)
-    assert grade.score == 2.0
-    assert grade.seconds < 0.095  # one after the other would take 0.1
+    grade = grader("FBN1", {**ITEM, "barrier": asyncio.Barrier(2)})  # one after the other would wait for ever
+    assert grade.score == 2.0, grade.why
     assert grade.usage == {"prompt_tokens": 20}
+
+
+# Parts that may be undecided
+
+
+def test_a_number_stands_in_for_an_optional_part_that_could_not_decide_and_why_says_so() -> None:
+    grader = Multi(
+        graders={"ok": load(EXACT), "broken": Fails()},
+        calculate_output="0.5*ok + 0.5*broken",
+        optional={"broken": 0.25},
+    )
+    grade = grader("FBN1", ITEM)
+    assert grade.score == 0.625
+    assert grade.error is None
+    assert grade.parts["broken"].score is None
+    assert grade.parts["broken"].error is not None
+    assert grade.formula == "0.5*ok + 0.5*broken = 0.5*1 + 0.5*0.25 = 0.625"
+    assert "broken: could not decide (the judge is busy), so 0.25 stands in for it" in grade.why
+
+
+def test_a_part_that_is_not_optional_leaves_the_whole_undecided_beside_one_that_is() -> None:
+    parts = {"a": Fails(), "b": Fails()}
+    grade = Multi(graders=parts, calculate_output="a + b", optional={"a": 0})("FBN1", ITEM)
+    assert grade.score is None
+    assert grade.why == "part 'b' could not decide: the judge is busy"
+    assert list(grade.parts) == ["a", "b"]
+
+
+def test_a_number_that_stands_in_is_part_of_the_range_and_of_the_definition() -> None:
+    wire = {"type": "multi", "graders": {"same": EXACT}, "calculate_output": "same", "optional": {"same": -1}}
+    grader = load(wire)
+    assert grader.range == (-1.0, 1.0)
+    assert load(grader.to_wire()) == grader
+    assert grader.identity != load({**wire, "optional": {"same": 0}}).identity
+
+
+# The range
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("0.8*rank + 0.2*same", (0.0, 1.0)),
+        ("10*same - 30", (-30.0, -20.0)),
+        ("1 - rank", (0.0, 1.0)),
+        ("rank / same", (0.0, math.inf)),
+        ("if(same == 1, 1, 0.5*rank)", (0.0, 1.0)),
+        ("mine", (-math.inf, math.inf)),
+        ("clip(mine, 0, 1)", (0.0, 1.0)),
+    ],
+)
+def test_the_range_follows_from_the_formula_and_the_parts(formula: str, expected: tuple[float, float]) -> None:
+    graders = {"rank": RANK, "same": EXACT, "mine": as_grader(unreadable)}
+    assert multi(formula, **graders).range == expected
+
+
+def test_an_output_that_extract_cannot_read_gets_the_lowest_score_of_the_range() -> None:
+    wire = {"type": "multi", "graders": {"same": EXACT}, "calculate_output": "2*same - 1", "extract": "final_line"}
+    assert load(wire)("", ITEM).score == -1.0
+
+
+def test_a_branch_that_is_not_taken_may_divide_by_zero() -> None:
+    grade = multi("if(same == 0, 0, rank / same)", rank=RANK, same=EXACT)("TGFBR2", ITEM)
+    assert grade.score == 0.0
+    assert grade.formula == "if(same == 0, 0, rank / same) = if(0 == 0, 0, 0 / 0) = 0"
+
+
+@pytest.mark.parametrize("key", ["if", "clip", "mean"])
+def test_a_part_may_bear_the_name_of_a_function_that_is_ours_alone(key: str) -> None:
+    assert multi(f"2 * {key}", **{key: EXACT})("FBN1", ITEM).score == 2.0
 
 
 def test_a_multi_is_a_part_like_any_other() -> None:
@@ -204,6 +278,7 @@ def test_a_function_in_a_file_can_be_a_part_and_is_written_back(tmp_path: Path) 
         ({"max": RANK}, "1", "'max' is a function of the formulas"),
         ([RANK, RANK], "1", "grader 1 of the list has no name"),
         ([{**RANK, "name": "a"}] * 2, "a", "two graders of the list are called 'a'"),
+        ({"rank": RANK}, "1 / 0", "calculate_output '1 / 0': / divides by zero, whatever the scores, at character 3"),
         ({"rank": "nowhere.json"}, "rank", "graders.rank: no grader file 'nowhere.json'"),
     ],
 )
@@ -211,6 +286,21 @@ def test_a_bad_definition_is_refused_with_place_reason_and_remedy(graders: Any, 
     with pytest.raises(ValueError, match=r"^grader 'm': ") as caught:
         load({"type": "multi", "name": "m", "graders": graders, "calculate_output": formula})
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("optional", "message"),
+    [
+        ({"rnk": 0}, "optional: no grader 'rnk'; did you mean 'rank'?"),
+        ({"rank": True}, "optional.rank: Input should be a valid number"),
+        ({"rank": "0"}, "optional.rank: Input should be a valid number"),
+        ({"rank": float("inf")}, "optional.rank: Input should be a finite number"),
+    ],
+)
+def test_a_bad_stand_in_is_refused(optional: Any, message: str) -> None:
+    wire = {"type": "multi", "graders": {"rank": RANK}, "calculate_output": "rank", "optional": optional}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load(wire)
 
 
 def test_a_grader_that_contains_itself_is_refused(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_json_is_read_as_utf_8(tmp_path: Path) -> None:
         (
             {**EXACT, "type": "zzz"},
             LookupError,
-            "known: function, multi, rank, string_check, text_similarity",
+            "no grader type 'zzz'; known: cascade, choice, classification, clip, endpoint, ",
         ),
         ({"operation": "eq"}, ValueError, "a grader needs a 'type'; known: "),
         ({**EXACT, "type": 5}, ValueError, "a grader needs a 'type'"),
@@ -66,6 +66,16 @@ def test_json_is_read_as_utf_8(tmp_path: Path) -> None:
         ),
         ({**EXACT, "input": 5}, ValueError, "input: Input should be a valid string (given: 5)"),
         ({**EXACT, "operation": "x" * 500}, ValueError, "...)"),  # a long value is cut
+        ({**EXACT, "operation": "ilikes"}, ValueError, "did you mean 'ilike'? (given: 'ilikes')"),
+        ({**EXACT, "type": "string-check-grader"}, LookupError, "did you mean 'string_check'?"),
+        ({**EXACT, "type": "multi-grader"}, LookupError, "did you mean 'multi'?"),
+        ({**EXACT, "id": 5}, ValueError, "unknown key 'id'"),
+        ({"type": "rank", "reference": "x", "id": "rank-1"}, ValueError, "unknown key 'id'"),
+        (
+            {"type": "score_model", "model": "m", "input": [{"role": "user", "content": "x"}], "score_range": [0, 1]},
+            ValueError,
+            "unknown key 'score_range'; did you mean 'range'?",
+        ),
         ({"type": "function"}, ValueError, "key 'source' is missing"),
         ({"type": "function", "source": "nowhere.py:f"}, FileNotFoundError, "no file 'nowhere.py'"),
         ({"type": "nowhere.py:Mine"}, FileNotFoundError, "no file 'nowhere.py'"),
@@ -77,7 +87,7 @@ def test_a_bad_definition_is_refused_with_value_reason_and_remedy(
     with pytest.raises(error) as caught:
         load(definition)
     assert message in str(caught.value)
-    assert len(str(caught.value)) < 400
+    assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize(
@@ -160,3 +170,25 @@ def test_what_stops_a_users_file_from_loading_is_a_value_error_with_its_place(
     assert type(caught.value) is ValueError
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_id_that_the_service_adds_to_a_criterion_is_dropped() -> None:
+    assert load({**EXACT, "id": "exact-63a7"}) == load(EXACT)
+    assert load({**EXACT, "id": "exact-63a7"}).identity == load(EXACT).identity
+
+
+@pytest.mark.parametrize(
+    ("holder", "what"),
+    [
+        ({"testing_criteria": [EXACT]}, "an OpenAI eval"),
+        ({"method": {"type": "reinforcement", "reinforcement": {"grader": EXACT}}}, "an OpenAI fine-tuning job"),
+    ],
+)
+def test_a_file_that_holds_graders_is_no_grader_and_says_what_to_do(
+    tmp_path: Path, holder: dict[str, Any], what: str
+) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps(holder))
+    with pytest.raises(ValueError, match="assay convert") as caught:
+        load(file)
+    assert str(caught.value) == f"{file}: this is {what}, which holds graders; take them out with: assay convert {file}"

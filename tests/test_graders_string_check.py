@@ -81,6 +81,8 @@ def test_hostile_outputs_are_decided_and_their_reason_stays_short(output: str) -
             {"operation": "equals"},
             "operation: Input should be 'eq', 'ne', 'like' or 'ilike' (given: 'equals')",
         ),
+        ({"operation": "ilik"}, "; did you mean 'ilike'? (given: 'ilik')"),
+        ({"operation": ["eq"]}, "operation: Input should be 'eq', 'ne', 'like' or 'ilike'"),
         ({"operation": "eq", "reference": "{{itm.x}}"}, "reference: template variable 'itm.x'"),
         ({"operation": "eq", "refrence": "x"}, "unknown key 'refrence'; did you mean 'reference'?"),
     ],
@@ -89,3 +91,30 @@ def test_a_bad_definition_is_refused(options: dict[str, Any], message: str) -> N
     with pytest.raises(ValueError, match=r"^grader 'string_check': ") as caught:
         check(**options)
     assert message in str(caught.value)
+
+
+def test_the_guides_spelling_of_ne_is_read_and_written_as_the_schemas() -> None:
+    assert check("neq") == check("ne")
+    assert check("neq").to_openai()["operation"] == "ne"
+    assert check("neq").identity == check("ne").identity
+
+
+def test_a_row_without_its_reference_is_never_blamed_on_the_candidate() -> None:
+    grade = check("eq", input="{{sample.output_json.gene}}")("no JSON", {"gen": "FBN1"})
+    assert grade.score is None
+    assert grade.error is not None
+    assert (grade.error.kind, grade.error.fault) == ("invalid_variable_error", "grader")
+
+
+def test_an_output_without_what_the_template_reads_scores_0_by_its_own_fault() -> None:
+    grade = check("eq", input="{{sample.output_json.gene}}")("no JSON", {"gene": "FBN1"})
+    assert grade.score == 0.0
+    assert grade.error is not None
+    assert (grade.error.kind, grade.error.fault) == ("sample_parse_error", "candidate")
+
+
+def test_a_tool_call_is_compared_by_its_path() -> None:
+    grader = check("eq", input="{{item.gene}}", reference="{{sample.output_tools[0].function.name}}")
+    sample = {"output_tools": [{"id": "c", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}]}
+    assert grader(sample, {"gene": "look_up"}).score == 1.0
+    assert grader("no call", {"gene": "look_up"}).score == 0.0

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graders import GradingError, Sample
-from graders.template import parse, render, resolve
+from graders import GradingError, Sample, load
+from graders.template import check_templates, missing_variables, parse, render, resolve, templates_of, variables_of
 
 ITEM: dict[str, Any] = {
     "gene": "FBN1",
@@ -154,3 +154,165 @@ def test_strings_go_in_as_they_are(text: str) -> None:
 def test_other_values_go_in_as_json_that_reads_back(value: Any) -> None:
     text = render("{{item.x}}", Sample(), {"x": value})
     assert (text if isinstance(value, str) else json.loads(text)) == value
+
+
+# Paths and values
+
+MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Which gene?"}]
+CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"gene": "FBN1"}'}}
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{item.messages[0].content}}", "Be brief."),
+        ("{{item.messages[-1].role}}", "user"),
+        ("{{sample.output_tools[0].function.name}}", "look_up"),
+        ("{{sample.output_tools[0].function.arguments}}", '{"gene": "FBN1"}'),
+        ("{{sample.choices[0].message.content}}", "The answer"),
+        ("{{sample.choices[0].message.tool_calls[0].function.name}}", "look_up"),
+        ("{{sample.choices[0].finish_reason}}", "tool_calls"),
+        ("{{sample.output_text}}", "The answer"),
+    ],
+)
+def test_paths_lead_into_the_prompt_the_calls_and_the_choices(template: str, text: str) -> None:
+    assert render(template, Sample("The answer", output_tools=(CALL,)), {"messages": MESSAGES}) == text
+
+
+def test_choices_that_were_stored_are_read_as_they_are() -> None:
+    stored = Sample("x", choices=[{"index": 0, "message": {"content": "y"}, "finish_reason": "length"}])
+    assert render("{{sample.choices[0].message.content}} {{sample.choices[0].finish_reason}}", stored, {}) == "y length"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1, "1"),
+        (1.0, "1.0"),
+        (-0.0, "-0.0"),
+        (0.1, "0.1"),
+        (1e21, "1e+21"),
+        (10**30, "1" + "0" * 30),
+        (True, "true"),
+        (False, "false"),
+        ([], "[]"),
+        ({}, "{}"),
+        ([1, 1.0, True, None, "é\n"], '[1,1.0,true,null,"é\\n"]'),
+        ({"b": {"a": 1}}, '{"b":{"a":1}}'),  # keys in their own order
+        ("", ""),
+        (" x ", " x "),
+        ("\ud800", "\ud800"),
+    ],
+)
+def test_every_value_but_a_string_goes_in_as_compact_json(value: Any, text: str) -> None:
+    assert render("{{item.x}}", Sample(), {"x": value}) == text
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"x": [float("nan")]}, {1, 2}, object()])
+def test_a_value_that_is_no_json_is_undecided(value: Any) -> None:
+    with pytest.raises(GradingError, match=r"\{\{ item.x \}\} is no JSON, so it cannot be put into a text") as caught:
+        render("{{item.x}}", Sample(), {"x": value})
+    assert (caught.value.error.kind, caught.value.error.fault) == ("other_error", "grader")
+
+
+@pytest.mark.parametrize("part", ["output_audio", "output_reasoning_summary"])
+def test_what_a_stored_sample_was_stored_without_is_not_the_candidates_fault(part: str) -> None:
+    with pytest.raises(GradingError, match=f"the sample was stored without {part}") as caught:
+        render(f"{{{{sample.{part}}}}}", Sample("x"), {})
+    assert (caught.value.error.kind, caught.value.error.fault) == ("invalid_variable_error", "grader")
+
+
+# Variables that are nowhere
+
+EXACT = {"type": "string_check", "input": "{{sample.output_text}}", "reference": "{{item.gene}}", "operation": "eq"}
+JUDGE = {
+    "type": "score_model",
+    "model": "m",
+    "input": [
+        {"role": "system", "content": "Judge."},
+        {"role": "user", "content": ["{{item.question}}", {"type": "input_text", "text": "{{item.notes[0].text}}"}]},
+    ],
+}
+BOTH = {"type": "multi", "graders": {"exact": EXACT, "judge": JUDGE}, "calculate_output": "exact + judge"}
+
+
+def test_the_templates_of_a_grader_are_found_in_its_parts_and_messages() -> None:
+    assert {(place, template) for place, template, _ in templates_of(load(BOTH))} == {
+        ("graders.exact.input", "{{sample.output_text}}"),
+        ("graders.exact.reference", "{{item.gene}}"),
+        ("graders.judge.input.1.content.0", "{{item.question}}"),
+        ("graders.judge.input.1.content.1.text", "{{item.notes[0].text}}"),
+    }
+    assert [variable.text for _, variable in variables_of(load(EXACT))] == ["sample.output_text", "item.gene"]
+
+
+def test_braces_that_are_code_are_no_templates() -> None:
+    source = "def grade(sample, item):\n    return f'{{item.x}}' == '1'\n"
+    assert list(templates_of(load({"type": "python", "source": source}))) == []
+
+
+@pytest.mark.parametrize(
+    ("items", "missing"),
+    [
+        ([{"gene": "a", "question": "b", "notes": [{"text": "c"}]}], []),
+        ([{"gene": None, "question": "b", "notes": [{"text": "c"}]}], []),  # null in a row is that row's
+        ([{"gene": "a", "question": "b", "notes": []}], ["item.notes[0].text"]),
+        ([{"gen": "a"}, {"gene": "a", "question": "b", "notes": [{"text": "c"}]}], []),  # some rows have it
+        ([{"gen": "a"}], ["item.gene", "item.question", "item.notes[0].text"]),
+        ([], []),  # nothing at hand
+    ],
+)
+def test_a_variable_that_no_item_has_is_found_before_grading(items: list[dict[str, Any]], missing: list[str]) -> None:
+    assert [each.variable for each in missing_variables(load(BOTH), items)] == missing
+
+
+def test_the_refusal_names_the_place_the_variable_and_the_nearest_key() -> None:
+    items = [{"gen": "a", "question": "b", "notes": [{"text": "c"}]}]
+    with pytest.raises(ValueError, match="is in no item") as caught:
+        check_templates(load(BOTH), items)
+    assert str(caught.value) == (
+        "graders.exact.reference: {{ item.gene }} is in no item: item has no 'gene'; did you mean 'gen'? "
+        "known: gen, notes, question"
+    )
+    check_templates(load(EXACT), [{"gene": "a"}])
+
+
+TEXT = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "known"),
+    [
+        ({"type": "object", "properties": {"a": {"properties": {"b": TEXT}}}}, True),
+        ({"properties": {"a": {"properties": {"c": TEXT}}}}, False),
+        ({"properties": {"c": TEXT}}, False),
+        ({"properties": {"c": TEXT}, "additionalProperties": True}, True),
+        ({"properties": {"c": TEXT}, "additionalProperties": False}, False),
+        ({"properties": {"c": TEXT}, "patternProperties": {"^a": {}}}, True),
+        ({"type": "object"}, True),  # it says nothing about its keys
+        ({}, True),
+        ({"properties": {"a": {}}}, True),
+        ({"properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"properties": {"b": TEXT}}}}, True),
+        ({"properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"properties": {"c": TEXT}}}}, False),
+        ({"properties": {"a": {"$ref": "https://example.com/a"}}}, True),
+        ({"$ref": "#"}, True),  # leads to itself
+        ({"properties": {"a": {"anyOf": [{"type": "null"}, {"properties": {"b": TEXT}}]}}}, True),
+        ({"properties": {"a": {"anyOf": [{"properties": {"c": TEXT}}]}}}, False),
+        ({"allOf": [{"properties": {"a": {"properties": {"b": TEXT}}}}, {"properties": {"c": TEXT}}]}, True),
+        (True, True),
+    ],
+)
+def test_a_variable_that_a_schema_does_not_name_is_found(schema: Any, known: bool) -> None:
+    grader = load({**EXACT, "reference": "{{item.a.b}}"})
+    assert (missing_variables(grader, schema=schema) == []) is known
+
+
+def test_a_schema_of_lists_is_followed_and_either_source_is_enough() -> None:
+    schema = {"properties": {"a": {"items": {"properties": {"b": TEXT}}}}}
+    deep = load({**EXACT, "reference": "{{item.a[0].c}}"})
+    assert missing_variables(deep, schema=schema)[0].hint == "the schema of item.a[0] has no 'c'; known: b"
+    assert missing_variables(deep, items=[{"a": [{"c": "x"}]}], schema=schema) == []
+
+
+def test_variables_of_the_sample_are_the_models_to_fill() -> None:
+    assert missing_variables(load({**EXACT, "input": "{{sample.output_json.x.y}}"}), [{"gene": "a"}]) == []

@@ -176,13 +176,5 @@ def test_time_left_follows_the_pace_of_the_last_steps(monkeypatch: pytest.Monkey
     assert figures.seconds_left == pytest.approx(59.0)
 
 
-def test_an_event_costs_next_to_nothing() -> None:
-    with live_view(2000, "x", Console(file=io.StringIO(), force_terminal=True)) as view:
-        started = time.perf_counter()
-        for number in range(1, 2001):
-            view(step(number))
-        assert (time.perf_counter() - started) / 2000 < 0.001
-
-
 def test_a_start_event_without_details_is_an_empty_line() -> None:
     assert items_text({"event": "start"}) == ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -50,8 +50,8 @@ def _check_relevances(graded: Mapping[Any, Any]) -> None:
     for name, relevance in graded.items():
         if isinstance(relevance, bool) or not isinstance(relevance, int | float):
             raise ValueError(f"the relevance of {name!r} is {short(relevance)}; a number of at least 0 is expected")
-        if not (math.isfinite(relevance) and relevance >= 0):
-            raise ValueError(f"the relevance of {name!r} is {relevance}; it must be finite and at least 0")
+        if not 0 <= relevance <= sys.float_info.max:
+            raise ValueError(f"the relevance of {name!r} is {short(relevance)}; it must be finite and at least 0")
     if not any(graded.values()):
         raise ValueError("no name has a relevance above 0, so every list would score 0; mark at least one")
 

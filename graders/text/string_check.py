@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator
 
 from graders.grade import Grade
 from graders.grader import Grader
@@ -10,11 +12,15 @@ from graders.sample import Item, Sample
 from graders.template import Template, render_all
 
 
+def _canonical(operation: Any) -> Any:
+    return "ne" if operation == "neq" else operation  # OpenAI's guide says neq, its schema ne
+
+
 class StringCheck(Grader):
     """1 or 0 by a comparison of strings (OpenAI's `string_check`).
 
-    `eq` equal, `ne` different, `like` input contains reference, `ilike` the same ignoring case. Nothing is
-    trimmed.
+    `eq` equal, `ne` different (also written `neq`), `like` input contains reference, `ilike` the same ignoring
+    case. Nothing is trimmed.
 
     >>> same = StringCheck(input="{{sample.output_text}}", reference="{{item.gene}}", operation="eq")
     >>> same("FBN1", {"gene": "FBN1"}).why
@@ -26,7 +32,7 @@ class StringCheck(Grader):
     type: Literal["string_check"] = "string_check"
     input: Template
     reference: Template
-    operation: Literal["eq", "ne", "like", "ilike"]
+    operation: Annotated[Literal["eq", "ne", "like", "ilike"], BeforeValidator(_canonical)]
 
     def grade(self, sample: Sample, item: Item) -> Grade:
         text, reference = render_all([self.input, self.reference], sample, item)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from graders.grader import Grader
+    from graders.score import Progress as Told
     from graders.statistics import Summary
 
 GraderArgument = Annotated[str, typer.Argument(help="A grader: file.json or file.py:name.", show_default=False)]
@@ -22,6 +24,14 @@ MaxErrorRate = Annotated[
 ]
 SummaryFile = Annotated[Path | None, typer.Option("--summary", help="Also write the summary as JSON to this file.")]
 Concurrency = Annotated[int, typer.Option(help="Calls under way at once, for graders that wait on a network.", min=1)]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Processes that grade; by default one a core for large files.", min=1, show_default=False),
+]
+CacheFolder = Annotated[Path | None, typer.Option("--cache", help="Folder of grades kept for later runs.")]
+Output = Annotated[str, typer.Option(help="Column with the output, where rows have no 'sample'.")]
+Threshold = Annotated[float, typer.Option(help="Score from which a row passes.")]
+MaxRowMb = Annotated[float, typer.Option(help="Longest row that is read, in MB of 1,048,576 bytes.", min=0.001)]
 
 
 def check_target(target: Path | None, data: Path) -> None:
@@ -34,35 +44,87 @@ def check_target(target: Path | None, data: Path) -> None:
         raise FileNotFoundError(f"no folder {str(target.parent)!r} to write {target.name} in; make it first")
 
 
+def load_named(given: Sequence[str]) -> dict[str, Grader]:
+    """Graders by name: the NAME of NAME=file.json, else the grader's own label."""
+    from graders.registry import load
+
+    named: dict[str, Grader] = {}
+    for text in given:
+        name, equals, source = text.partition("=")
+        if not (equals and name.isidentifier()) or Path(text).exists():
+            name, source = "", text
+        grader = load(source)
+        name = name or grader.label
+        if name in named:
+            raise ValueError(f"two graders are called {name!r}; name one of them: OTHER={source}")
+        named[name] = grader
+    return named
+
+
 def close(summary: Summary, identity: str, max_error_rate: float, summary_file: Path | None) -> None:
     """Print the summary; exit with 3 when too much could not be decided."""
+    close_all({"": (identity, summary)}, max_error_rate, summary_file)
+
+
+def close_all(summaries: Mapping[str, tuple[str, Summary]], max_error_rate: float, summary_file: Path | None) -> None:
+    """Print the summary of each grader, given by name with its identity; exit with 3 when one is too undecided."""
     import json
 
-    typer.echo(f"{identity}  {summary}")
+    for name, (identity, summary) in summaries.items():
+        named = "" if name == identity.rpartition("@")[0] or not name else f"{name}: "
+        typer.echo(f"{named}{identity}  {summary}")
     if summary_file is not None:
-        summary_file.write_text(json.dumps({"grader": identity} | summary.to_wire(), indent=2) + "\n")
-    if summary.error_rate > max_error_rate:
+        wires: dict[str, Any] = {
+            name: {"grader": identity} | summary.to_wire() for name, (identity, summary) in summaries.items()
+        }
+        wire = {"graders": wires} if len(wires) > 1 else next(iter(wires.values()))
+        summary_file.write_text(json.dumps(wire, indent=2) + "\n")
+    worst = max(summary.error_rate for _, summary in summaries.values())
+    if worst > max_error_rate:
         typer.echo(
-            f"assay: {summary.error_rate:.1%} of the grades could not be decided, more than "
-            f"--max-error-rate {max_error_rate:.1%}",
+            f"assay: {worst:.1%} of the grades could not be decided, more than --max-error-rate {max_error_rate:.1%}",
             err=True,
         )
         raise typer.Exit(3)
 
 
 class Progress:
-    """A counter on a terminal, nothing elsewhere."""
+    """A line with rate and time left on a terminal, nothing elsewhere; it remembers what it was told last."""
 
-    def __init__(self, noun: str) -> None:
-        self.noun = noun
+    def __init__(self) -> None:
+        self.rows = self.cached = 0
+        self.bar: Any = None
 
-    def __enter__(self) -> Callable[[int], None]:
-        return self.show if sys.stderr.isatty() else lambda done: None
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            from rich import progress as rich
+            from rich.console import Console
 
-    def show(self, done: int) -> None:
-        sys.stderr.write(f"\r{done:,} {self.noun}")
-        sys.stderr.flush()
+            self.bar = rich.Progress(
+                rich.BarColumn(),
+                rich.TextColumn("{task.fields[rows]:,} rows"),
+                rich.TextColumn("{task.fields[rate]:,.0f}/s"),
+                rich.TimeElapsedColumn(),
+                rich.TextColumn("left"),
+                rich.TimeRemainingColumn(),
+                console=Console(stderr=True),
+                auto_refresh=False,  # a thread of its own would not survive the start of workers
+            )
+            self.task = self.bar.add_task("", total=None, rows=0, rate=0.0)
+            self.bar.start()
+        return self
+
+    def show(self, told: Told) -> None:
+        """Draw how far the grading has come."""
+        self.rows, self.cached = told.rows, told.cached
+        if self.bar is not None:
+            elapsed = self.bar.tasks[0].elapsed or 1.0
+            total = None if told.share is None else 1.0
+            self.bar.update(
+                self.task, total=total, completed=told.share or 0, rows=told.rows, rate=told.rows / max(elapsed, 1e-3)
+            )
+            self.bar.refresh()
 
     def __exit__(self, *problem: object) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write("\n")
+        if self.bar is not None:
+            self.bar.stop()

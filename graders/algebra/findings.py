@@ -1,0 +1,44 @@
+"""Findings: what can be told of a grader from its definition alone, before it has seen a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from graders.composite import Composite
+from graders.grader import Grader
+
+
+class Finding(NamedTuple):
+    """Something that may not be meant: the path of keys to the grader it concerns ("" for the whole), and words."""
+
+    place: str
+    message: str
+
+
+def findings(grader: Grader) -> list[Finding]:
+    """What may not be meant in a grader and the graders inside it, the whole first.
+
+    >>> from graders import load
+    >>> gene = {"type": "string_check", "operation": "eq", "input": "{{sample.output_text}}", "reference": "FBN1"}
+    >>> findings(load({"type": "multi", "graders": {"gene": gene}, "calculate_output": "2*gene - 1"}))
+    [Finding(place='', message='scores from -1 to 1, which leaves 0 to 1: clip it before it is a reward')]
+    """
+    low, high = grader.range
+    whole = []
+    if low < 0 or high > 1:
+        whole.append(
+            Finding("", f"scores from {low:g} to {high:g}, which leaves 0 to 1: clip it before it is a reward")
+        )
+    elif low == high:
+        whole.append(Finding("", f"always scores {low:g}: there is nothing to learn from it"))
+    return [*whole, *_inside(grader, "")]
+
+
+def _inside(grader: Grader, place: str) -> Iterator[Finding]:
+    if not isinstance(grader, Composite):
+        return
+    for part, message in grader.doubts():
+        yield Finding(f"{place}.{part}".strip("."), message)
+    for key, part_grader in grader.members.items():
+        yield from _inside(part_grader, f"{place}.{key}".strip("."))

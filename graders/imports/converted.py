@@ -1,0 +1,184 @@
+"""Converted: what came out of a foreign file, what differs, and what could not be carried."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from graders.algebra.formula import FUNCTIONS, OUR_FUNCTIONS
+from graders.grader import Grader
+from graders.sample import read_json
+from graders.template import nearest, short
+
+NOT_CARRIED = "not-carried.json"
+SCHEMA = "item-schema.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something of the source that the graders do not do, or do otherwise: where it stood, what it was, why."""
+
+    place: str
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what}: {self.why}"
+
+    def to_wire(self) -> dict[str, str]:
+        return {"place": self.place, "what": self.what, "why": self.why}
+
+
+@dataclass(slots=True)
+class Converted:
+    """Graders, rows and an item schema out of a foreign file; nothing of it is dropped without a remark."""
+
+    source: str  # what the file was, in words
+    graders: dict[str, Grader] = field(default_factory=dict)  # by the name of their file
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # data sets, by the name of their file
+    schema: dict[str, Any] | None = None  # JSON schema of an item
+    not_carried: list[Remark] = field(default_factory=list)
+    differs: list[Remark] = field(default_factory=list)
+
+    def lost(self, place: str, what: Any, why: str) -> None:
+        self.not_carried.append(Remark(place, what if isinstance(what, str) else short(what), why))
+
+    def otherwise(self, place: str, what: Any, why: str) -> None:
+        remark = Remark(place, what if isinstance(what, str) else short(what), why)
+        if remark not in self.differs:
+            self.differs.append(remark)
+
+    def add(self, name: str, grader: Grader) -> str:
+        """Keep a grader under a name of its own that can be a file's; that name."""
+        stem = file_stem(name)
+        taken = {*self.graders, *(Path(name).stem for name in (NOT_CARRIED, SCHEMA))}
+        free = next(name for name in chain([stem], (f"{stem}-{n}" for n in count(2))) if name not in taken)
+        self.graders[free] = grader
+        return free
+
+    def files(self) -> dict[str, str]:
+        """The text of each file, by its name."""
+        files = {f"{name}.json": _json(grader.to_wire()) for name, grader in self.graders.items()}
+        for name, rows in self.rows.items():
+            files[f"{name}.jsonl"] = "".join(_json(row, indent=None) for row in rows)
+        if self.schema is not None:
+            files[SCHEMA] = _json(self.schema)
+        remarks = {
+            "source": self.source,
+            "not_carried": [remark.to_wire() for remark in self.not_carried],
+            "differs": [remark.to_wire() for remark in self.differs],
+        }
+        return files | {NOT_CARRIED: _json(remarks)}
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write every file into a folder that does not hold one of them yet; what was written."""
+        files = self.files()
+        for name in files:
+            if (folder / name).exists():
+                raise ValueError(f"{folder / name} is there already; name another folder with --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        return [folder / name for name in files]
+
+
+def _json(value: Any, indent: int | None = 2) -> str:
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair can stand in JSON, as an escape
+        text = json.dumps(value, indent=indent)
+    return text + "\n"
+
+
+def file_stem(name: str) -> str:
+    """A name as that of a file: letters, digits, `_`, `-` and single dots."""
+    return re.sub(r"\.+", ".", re.sub(r"[^\w.-]+", "-", name)).strip("-.")[:80] or "grader"
+
+
+def part_key(name: str, taken: Collection[str] = ()) -> str:
+    """A name as a key of a formula: ASCII letters, digits and `_`, numbered where it is taken."""
+    stem = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "part"
+    stem = stem if stem[0].isalpha() else f"a_{stem}"
+    stem = f"{stem}_" if stem in (*FUNCTIONS, *OUR_FUNCTIONS) else stem
+    return next(key for key in chain([stem], (f"{stem}_{n}" for n in count(2))) if key not in taken)
+
+
+def read_source(path: Path) -> Any:
+    """The data of a `.json`, `.yaml` or `.yml` file. Raises ValueError with the place where it is neither."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {str(path)!r}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix.lower() in (".yaml", ".yml"):
+            return read_yaml(text)
+        return read_json(text)
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}") from None
+
+
+def read_yaml(text: str) -> Any:
+    """The data of a YAML text as JSON has it: dates stay texts, keys are texts. ValueError where it is none."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Reads 2024-05-01 as the text it is."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    try:
+        return json.loads(json.dumps(yaml.load(text, Loader), allow_nan=False))
+    except yaml.YAMLError as problem:
+        raise ValueError(f"not YAML: {' '.join(str(problem).split())}") from None
+    except (TypeError, ValueError) as problem:  # a set, bytes, NaN, a node that contains itself
+        raise ValueError(f"YAML that holds more than JSON can: {problem}") from None
+    except RecursionError:
+        raise ValueError("values are nested too deeply to be read") from None
+
+
+def convert(path: Path, judge: str = "") -> Converted:
+    """The graders of an OpenAI fine-tuning job or eval, or of a Promptfoo config, from a JSON or YAML file.
+
+    `judge` is the model of graders for which the source names none. Raises ValueError where the file is none of
+    these, or holds a grader that cannot be loaded.
+    """
+    from graders.imports import openai_wire, promptfoo
+
+    source = read_source(path)
+    readers: list[tuple[Callable[[Any], bool], Callable[[Mapping[str, Any]], Converted]]] = [
+        (openai_wire.is_eval, openai_wire.from_eval),
+        (openai_wire.is_job, openai_wire.from_job),
+        (promptfoo.is_config, lambda config: promptfoo.from_config(config, path.parent, judge)),
+    ]
+    for fits, read in readers:
+        if isinstance(source, Mapping) and fits(source):
+            try:
+                return _with_warnings(read, source)
+            except (ValueError, LookupError, TypeError) as problem:
+                raise ValueError(f"{path}: {problem.args[0] if problem.args else problem}") from problem
+    keys = ", ".join(map(str, source)) if isinstance(source, Mapping) else f"a {type(source).__name__}"
+    if isinstance(source, Mapping) and isinstance(source.get("type"), str):
+        raise ValueError(f"{path}: this is a grader already (type {source['type']!r}); use it as it is")
+    known = ("method", "testing_criteria", "prompts", "providers", "tests", "defaultTest")
+    raise ValueError(
+        f"{path}: neither an OpenAI fine-tuning job (method), an OpenAI eval (testing_criteria) nor a Promptfoo "
+        f"config (prompts, providers, tests): it holds {keys[:200]}; {nearest(keys, known)}"
+    )
+
+
+def _with_warnings(read: Callable[[Mapping[str, Any]], Converted], source: Mapping[str, Any]) -> Converted:
+    """What the graders warn of as they load, among the remarks."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        converted = read(source)
+    for warning in caught:
+        converted.otherwise("a grader warns", warning.category.__name__, str(warning.message))
+    return converted

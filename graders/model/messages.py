@@ -1,0 +1,197 @@
+"""Messages: what a judge model is asked, in every shape OpenAI's graders write them, with templates inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from graders.sample import Item, Sample
+from graders.template import Template, nearest, render_all, short
+
+ROLES = ("user", "assistant", "system", "developer")
+
+
+class WirePart(BaseModel):
+    """An object inside a definition: frozen, and unknown keys are refused with the nearest known one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    spellings: ClassVar[Mapping[str, str]] = {}  # other spellings of keys, and the key each stands for
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        taken: dict[str, Any] = {}
+        for key, value in given.items():
+            name = cls.spellings.get(key, key)
+            if name not in cls.model_fields:
+                raise ValueError(f"unknown key {key!r}; {nearest(str(key), cls.model_fields)}")
+            if taken.get(name) not in (None, value) and value is not None:
+                spelt = sorted(spelling for spelling in given if cls.spellings.get(spelling, spelling) == name)
+                raise ValueError(f"{' and '.join(map(repr, spelt))} are one key, given two values")
+            taken[name] = value if value is not None else taken.get(name)
+        return taken
+
+
+class _CacheBreakpoint(WirePart):
+    mode: Literal["explicit"]
+    ttl: Literal["30m", "12h"] | None = None
+
+
+class InputText(WirePart):
+    """Text. `prompt_cache_breakpoint` is OpenAI's hint to its own cache, stored as given."""
+
+    type: Literal["input_text"]
+    text: Template
+    prompt_cache_breakpoint: _CacheBreakpoint | None = None
+
+
+class OutputText(WirePart):
+    """Text that a model wrote."""
+
+    type: Literal["output_text"]
+    text: Template
+
+
+class InputImage(WirePart):
+    """An image, by its web address or as a `data:` URL."""
+
+    type: Literal["input_image"]
+    image_url: Template
+    detail: Annotated[Literal["high", "low", "auto"], BeforeValidator(lambda given: given or "auto")] = "auto"
+    file_id: None = None  # in OpenAI's examples, always null
+
+
+class _Audio(WirePart):
+    data: Template  # base64
+    format: Literal["mp3", "wav"]
+
+
+class InputAudio(WirePart):
+    """A sound, as base64 text."""
+
+    type: Literal["input_audio"]
+    input_audio: _Audio
+
+
+_KINDS = ("input_text", "output_text", "input_image", "input_audio")
+
+
+def _kind(given: Any) -> str:
+    """Which of the shapes of content this is; a tag that is none of them is refused by `_known_kind`."""
+    if isinstance(given, str):
+        return "text"
+    if isinstance(given, list | tuple):
+        return "list"
+    return str(given.get("type") if isinstance(given, Mapping) else getattr(given, "type", None))
+
+
+def _known_kind(given: Any) -> Any:
+    kind = _kind(given)
+    if kind not in ("text", "list", *_KINDS):
+        raise ValueError(
+            f"content is a text, an object with a 'type', or a list of these, not {short(given)}; "
+            f"{nearest(kind, _KINDS)}"
+        )
+    return given
+
+
+def _known_part(given: Any) -> Any:
+    if _kind(given) == "list":
+        raise ValueError(f"a list inside a list of content; write its elements in the outer one, not {short(given)}")
+    return _known_kind(given)
+
+
+Part = Annotated[
+    Annotated[Template, Tag("text")]
+    | Annotated[InputText, Tag("input_text")]
+    | Annotated[OutputText, Tag("output_text")]
+    | Annotated[InputImage, Tag("input_image")]
+    | Annotated[InputAudio, Tag("input_audio")],
+    Discriminator(_kind),
+    BeforeValidator(_known_part),
+]
+Content = Annotated[
+    Annotated[Template, Tag("text")]
+    | Annotated[InputText, Tag("input_text")]
+    | Annotated[OutputText, Tag("output_text")]
+    | Annotated[InputImage, Tag("input_image")]
+    | Annotated[InputAudio, Tag("input_audio")]
+    | Annotated[list[Part], Tag("list"), Field(min_length=1)],
+    Discriminator(_kind),
+    BeforeValidator(_known_kind),
+]
+
+
+class Message(WirePart):
+    """One message to a judge: a role, and content as text, as one object or as a list of both."""
+
+    role: Literal["user", "assistant", "system", "developer"]
+    content: Content
+    type: Literal["message"] = "message"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_message(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            raise ValueError(f'a message is {{"role": "user", "content": ...}}, not the text {short(given)}')
+        if isinstance(given, Mapping) and given.get("type", "") is None:
+            return {key: value for key, value in given.items() if key != "type"}  # written by the client's types
+        return given
+
+    def parts(self) -> Sequence[Any]:
+        return self.content if isinstance(self.content, list) else [self.content]
+
+
+def _is_list(given: Any) -> Any:
+    if not isinstance(given, list | tuple):
+        raise ValueError(
+            f'a list of messages is expected, as in [{{"role": "user", "content": ...}}], not {short(given)}'
+        )
+    if not given:
+        raise ValueError("no messages, so the judge would be asked nothing")
+    return given
+
+
+Messages = Annotated[list[Message], BeforeValidator(_is_list)]
+"""The field `input` of graders that ask a model."""
+
+
+def _texts(part: Any) -> Iterator[str]:
+    """The templates of one part of a message, in the order `_filled` takes them."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, InputImage):
+        yield part.image_url
+    elif isinstance(part, InputAudio):
+        yield part.input_audio.data
+    else:
+        yield part.text
+
+
+def _filled(part: Any, text: str) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "input_text", "text": text}
+    if isinstance(part, InputImage):
+        return {"type": "input_image", "image_url": text, "detail": part.detail}
+    if isinstance(part, InputAudio):
+        return {"type": "input_audio", "input_audio": {"data": text, "format": part.input_audio.format}}
+    return {"type": part.type, "text": text}
+
+
+def rendered(messages: Sequence[Message], sample: Sample, item: Item) -> list[dict[str, Any]]:
+    """Messages with every variable put in: `{"role", "content"}`, content a text or a list of typed objects.
+
+    Raises GradingError where a variable has no value, as `graders.template.render_all` does.
+    """
+    templates = [text for message in messages for part in message.parts() for text in _texts(part)]
+    texts = iter(render_all(templates, sample, item))
+    return [
+        {"role": message.role, "content": next(texts)}
+        if isinstance(message.content, str)
+        else {"role": message.role, "content": [_filled(part, next(texts)) for part in message.parts()]}
+        for message in messages
+    ]

@@ -1,0 +1,193 @@
+"""Job: what is done with each row, whichever process does it: read, looked up, graded, written as a line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from graders.grade import Grade
+from graders.grader import Grader
+from graders.offline.cache import Cache, cache_key
+from graders.offline.encode import Hashes, encode, hashes, json_string
+from graders.offline.sources import Raw, Source
+from graders.rows import OUTPUT, GradingRow, grading_row
+from graders.statistics import Note, note_of
+from graders.template import nearest
+
+
+class Prepared(NamedTuple):
+    """A row ready to be graded."""
+
+    row: GradingRow
+    hashes: Hashes
+    cluster: str | None
+    group: str | None
+
+
+class Line(NamedTuple):
+    """A graded row: its line, and what the summary needs to know of it."""
+
+    text: bytes
+    id: str
+    place: str
+    notes: list[Note]  # one a grader
+    cluster: str | None
+    group: str | None
+    cached: int  # grades found in the cache
+
+
+@dataclass(frozen=True)
+class Job:
+    """How rows of a source are graded; `single` where one grader's grade is the line itself.
+
+    `identities` are told before processes are forked, so that all of them tell the same, whatever becomes of the code.
+    """
+
+    graders: Mapping[str, Grader]
+    identities: Mapping[str, str]
+    source: Source
+    single: bool = True
+    output: str = OUTPUT
+    cluster: str | None = None
+    group: str | None = None
+    cache: Path | None = None
+
+    @property
+    def waits(self) -> bool:
+        return any(grader.waits for grader in self.graders.values())
+
+    def row(self, raw: Raw) -> GradingRow:
+        """The row as it is graded; ValueError with its place where it is none."""
+        return grading_row(self.source.place(raw), raw.number, self.source.row(raw), self.output)
+
+    def prepared(self, raw: Raw) -> Prepared:
+        row = self.row(raw)
+        cluster = None if self.cluster is None else _label(row, self.cluster)
+        group = None if self.group is None else _label(row, self.group)
+        return Prepared(row, hashes(row), cluster, group)
+
+    def lines(self, raws: Sequence[Raw]) -> tuple[list[Line], Exception | None]:
+        """The rows graded, up to the first that is malformed, and the complaint about that one."""
+        if self._store is None:
+            return self._lines_without_cache(raws)
+        things: list[Prepared] = []
+        problem = None
+        for raw in raws:
+            try:
+                things.append(self.prepared(raw))
+            except ValueError as found:
+                problem = found
+                break
+        kept = self._kept(things)
+        graded = []
+        for thing in things:
+            found_grades = kept.get(thing.hashes.given, {})
+            grades = {
+                name: found_grades[name] if name in found_grades else grader(thing.row.sample, thing.row.item)
+                for name, grader in self.graders.items()
+            }
+            graded.append((thing, grades))
+        return self._written(graded, kept), problem
+
+    def _lines_without_cache(self, raws: Sequence[Raw]) -> tuple[list[Line], Exception | None]:
+        lines: list[Line] = []
+        for raw in raws:
+            try:
+                thing = self.prepared(raw)
+            except ValueError as problem:
+                return lines, problem
+            row = thing.row
+            grades = {name: grader(row.sample, row.item) for name, grader in self.graders.items()}
+            lines.append(self._line(thing, grades, {name: encode(grade) for name, grade in grades.items()}, 0))
+        return lines, None
+
+    async def line(self, thing: Prepared) -> Line:
+        """One row graded where a grader waits."""
+        kept = self._kept([thing])
+        found = kept.get(thing.hashes.given, {})
+        asked = [name for name in self.graders if name not in found]
+        row = thing.row
+        answers = await asyncio.gather(*(self.graders[name].call_async(row.sample, row.item) for name in asked))
+        fresh = dict(zip(asked, answers, strict=True))
+        grades = {name: found[name] if name in found else fresh[name] for name in self.graders}
+        return self._written([(thing, grades)], kept)[0]
+
+    @cached_property
+    def _store(self) -> Cache | None:
+        return None if self.cache is None else Cache(self.cache)  # a process each: no connection crosses a fork
+
+    def close(self) -> None:
+        if "_store" in self.__dict__ and self._store is not None:
+            self._store.close()
+
+    def _kept(self, things: Sequence[Prepared]) -> dict[bytes, dict[str, Grade]]:
+        """Grades in the cache, by the hash of what was graded and the grader's name."""
+        if self._store is None:
+            return {}
+        owners = {
+            cache_key(identity, thing.hashes.given): (thing.hashes.given, name)
+            for thing in things
+            for name, identity in self.identities.items()
+        }
+        kept: dict[bytes, dict[str, Grade]] = {}
+        for key, grade in self._store.find(list(owners)).items():
+            given, name = owners[key]
+            kept.setdefault(given, {})[name] = grade
+        return kept
+
+    def _written(
+        self, graded: Sequence[tuple[Prepared, dict[str, Grade]]], kept: Mapping[bytes, Mapping[str, Grade]]
+    ) -> list[Line]:
+        """Lines of graded rows; what is not in the cache goes there."""
+        lines, fresh = [], []
+        for thing, grades in graded:
+            texts = {name: encode(grade) for name, grade in grades.items()}
+            given = thing.hashes.given
+            cached = kept.get(given, {})
+            lines.append(self._line(thing, grades, texts, len(cached)))
+            fresh += [
+                (cache_key(self.identities[name], given), grade, texts[name])
+                for name, grade in grades.items()
+                if name not in cached
+            ]
+        if self._store is not None:
+            self._store.keep(fresh)
+        return lines
+
+    def _line(self, thing: Prepared, grades: Mapping[str, Grade], texts: Mapping[str, str], cached: int) -> Line:
+        notes = [note_of(grade) for grade in grades.values()]
+        row = thing.row
+        return Line(self._text(thing, texts), row.id, row.place, notes, thing.cluster, thing.group, cached)
+
+    def _text(self, thing: Prepared, texts: Mapping[str, str]) -> bytes:
+        """`{"id", ...the grade..., "row"}`, or `{"id", "grades": {name: grade}, "row"}` of several graders."""
+        start, end = f'{{"id": {json_string(thing.row.id)}, ', f', "row": "{thing.hashes.row}"}}\n'
+        if self.single:
+            (text,) = texts.values()
+            return (start + text[1:-1] + end).encode()
+        inner = ", ".join(f"{json_string(name)}: {text}" for name, text in texts.items())
+        return f'{start}"grades": {{{inner}}}{end}'.encode()
+
+    def recorded_notes(self, wire: Mapping[str, Any], thing: Prepared) -> list[Note] | None:
+        """The notes of a line recorded earlier, where it is of these graders and this row; else None."""
+        try:
+            grades = [wire] if self.single else [wire["grades"][name] for name in self.graders]
+            if wire["row"] != thing.hashes.row or not (self.single or len(wire["grades"]) == len(grades)):
+                return None
+            if [grade["grader"] for grade in grades] != list(self.identities.values()):
+                return None
+            return [note_of(Grade.from_wire(grade)) for grade in grades]
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return None
+
+
+def _label(row: GradingRow, key: str) -> str:
+    if key not in row.item:
+        raise ValueError(f"{row.place}: the item has no key {key!r} to group rows by; {nearest(key, row.item)}")
+    value = row.item[key]
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,197 @@
+"""Workers: several processes grade blocks of rows; their lines come back in the order of the rows.
+
+Each worker has one block at a time, and no more than a few blocks wait to be written, so memory does not grow
+with the data.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from typing import Any
+
+from graders.offline.job import Job, Line
+from graders.offline.sources import Raw
+
+AHEAD = 4  # blocks a worker that may be under way or wait for an earlier one
+BLOCK_BYTES = 2**18
+BLOCK_ROWS = 1024
+BLOCK_SECONDS = 0.1  # blocks grow until one takes about this long: so much is lost at a kill
+
+
+class WorkerDiedError(ValueError):
+    """A process that graded ended before its rows were graded."""
+
+
+def usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Worker:
+    """A forked process that answers each block of rows with their lines."""
+
+    def __init__(self, job: Job, closed: Sequence[int], others: Sequence[Worker]) -> None:
+        context = get_context("fork")
+        self.pipe, theirs = context.Pipe()
+        self.block: list[Raw] = []
+        self.number = -1
+        ends = [self.pipe, *(other.pipe for other in others)]
+        self.process: ForkProcess = context.Process(target=_serve, args=(job, theirs, ends, closed), daemon=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads: numpy's, which no worker uses
+            self.process.start()
+        theirs.close()
+
+    def take(self, number: int, block: list[Raw]) -> None:
+        self.number, self.block, self.began = number, block, time.monotonic()
+        with suppress(OSError):  # it died: the answer says so
+            self.pipe.send(block)
+
+    def answer(self) -> tuple[list[Line], Exception | None]:
+        """The lines of the block, and what stopped it before its end."""
+        try:
+            return self.pipe.recv()  # type: ignore[no-any-return]
+        except (EOFError, OSError):
+            return [], self._death()
+
+    def _death(self) -> WorkerDiedError:
+        self.process.join(5)
+        code = self.process.exitcode
+        how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+        memory = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return WorkerDiedError(
+            f"a worker {how}{memory} while it graded rows {self.block[0].number} to {self.block[-1].number}; the rows "
+            "before are kept: start the same command again, or grade in one process with --workers 1 to see the row"
+        )
+
+
+def _serve(job: Job, pipe: Connection, ends: Sequence[Connection], closed: Sequence[int]) -> None:
+    """What a worker does until its pipe is closed. Ctrl-C is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()  # what the parent made stays
+    gc.set_threshold(100_000, 20, 20)  # looking for cycles after every 700 objects took 4 tenths of the time
+    for end in ends:
+        end.close()  # else no worker would see the parent end
+    for descriptor in closed:
+        os.close(descriptor)  # the journal: its lock is the parent's alone
+    with suppress(EOFError, OSError):
+        while True:
+            block = pipe.recv()
+            pipe.send_bytes(_answer(job, block))
+
+
+def _answer(job: Job, block: list[Raw]) -> bytes:
+    try:
+        lines, problem = job.lines(block)
+    except ValueError as found:  # a cache that cannot be used
+        lines, problem = [], found
+    except BaseException as found:  # a grader's own SystemExit too: the parent must hear of it
+        where = traceback.extract_tb(found.__traceback__)[-1]
+        ended = f"{where.filename}:{where.lineno}: {type(found).__name__} ({found}) ended the grading of rows "
+        rows = f"{block[0].number} to {block[-1].number}; the rows before are kept"
+        lines, problem = [], WorkerDiedError(ended + rows)
+    try:
+        return pickle.dumps((lines, problem))
+    except Exception:
+        return pickle.dumps((lines, ValueError(str(problem))))
+
+
+class _Blocks:
+    """Rows cut into blocks of about `BLOCK_SECONDS` of work."""
+
+    def __init__(self, raws: Iterator[Raw]) -> None:
+        self.raws = raws
+        self.rows = 8
+        self.end: Exception | None = None
+
+    def took(self, seconds: float) -> None:
+        if seconds < BLOCK_SECONDS / 2:
+            self.rows = min(BLOCK_ROWS, 2 * self.rows)
+        elif seconds > 2 * BLOCK_SECONDS:
+            self.rows = max(1, self.rows // 2)
+
+    def next(self) -> list[Raw]:
+        """The next rows; none at the end, which `end` then explains."""
+        block: list[Raw] = []
+        size = 0
+        try:
+            for raw in islice(self.raws, self.rows) if self.end is None else ():
+                block.append(raw)
+                size += _size(raw.content)
+                if size >= BLOCK_BYTES:
+                    break
+        except Exception as problem:
+            self.end = problem
+        if not block and self.end is None:
+            self.end = StopIteration()
+        return block
+
+
+def _size(content: Any) -> int:
+    """About how many bytes of memory a row's line or columns take."""
+    if isinstance(content, str | bytes):
+        return len(content)
+    if isinstance(content, dict | list):
+        return 64 + sum(map(_size, content.values() if isinstance(content, dict) else content))
+    return 32
+
+
+def graded_by_workers(job: Job, raws: Iterator[Raw], workers: int, closed: Sequence[int]) -> Iterator[list[Line]]:
+    """The lines of all rows, in order, a block at a time; raises what reading or a row raised, after those before.
+
+    `closed` are file descriptors that no worker may keep.
+    """
+    team: list[Worker] = []
+    try:
+        for _ in range(workers):
+            team.append(Worker(job, closed, team))
+        yield from _course(team, _Blocks(raws))
+    finally:
+        for worker in team:
+            worker.pipe.close()  # an idle worker ends of itself
+        for worker in team:
+            worker.process.join(0.5)
+            worker.process.terminate()
+            worker.process.join()
+
+
+def _course(team: list[Worker], blocks: _Blocks) -> Iterator[list[Line]]:
+    idle, busy = list(team), {}
+    answers: dict[int, tuple[list[Line], Exception | None]] = {}
+    given = written = 0
+    ahead = AHEAD * len(team)
+    while True:
+        while written in answers:
+            lines, problem = answers.pop(written)
+            written += 1
+            yield lines
+            if problem is not None:
+                raise problem
+        while idle and given - written < ahead and (block := blocks.next()):
+            worker = idle.pop()
+            busy[worker.pipe] = worker
+            worker.take(given, block)
+            given += 1
+        if not busy:
+            break
+        for pipe in wait(list(busy)):
+            worker = busy.pop(pipe)  # type: ignore[call-overload]
+            answers[worker.number] = worker.answer()
+            blocks.took(time.monotonic() - worker.began)
+            if answers[worker.number][1] is None:
+                idle.append(worker)
+            else:
+                idle, ahead = [], 0  # no more rows: what comes before the problem is awaited
+    if isinstance(blocks.end, Exception) and not isinstance(blocks.end, StopIteration):
+        raise blocks.end

@@ -1,0 +1,154 @@
+"""Regular expressions whose matching takes time linear in the text (google-re2). Scores nothing.
+
+The syntax is RE2's (https://github.com/google/re2/wiki/Syntax): no look-around, no back-references. Where it reads
+otherwise than Python's `re`: `$` is the very end of the text, also before a last newline; `\\d`, `\\w`, `\\s` and
+`\\b` know ASCII only (`\\p{L}` and `\\p{Nd}` know every script); the end is `\\z`, not `\\Z`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from graders.grade import GradingError
+from graders.template import short
+
+FLAGS = {"i": "case is ignored", "m": "^ and $ match at each line", "s": "a dot matches newlines too"}
+MAX_BYTES = 8 << 20  # memory one compiled pattern may take; a pattern that needs more is refused
+MAX_WORK = 200_000_000  # instructions of a pattern times bytes of a text: at worst about a second
+MAX_SECONDS = 1.0  # that finding all matches of one text may take
+INSIDE, CONTINUED = 0xC0, 0x80  # the bits that mark a byte of UTF-8 as not the first of its character
+SURROGATE = re.compile("[\ud800-\udfff]")
+HINTS = {
+    "(?=": "look-around is not linear-time; match what stands around and take a group",
+    "(?!": "look-around is not linear-time; match what stands around and take a group",
+    "(?<": "look-around is not linear-time; match what stands around and take a group",
+    "(?>": "atomic groups are not needed: matching never backtracks; write (?:...)",
+    "\\Z": "write \\z for the end of the text",
+    "\\u": "write \\x{...} for a code point",
+    "++": "possessive repetition is not needed: matching never backtracks; write a single +",
+    "*+": "possessive repetition is not needed: matching never backtracks; write a single *",
+    "?+": "possessive repetition is not needed: matching never backtracks; write a single ?",
+    "repetition size": "a repetition of at most 1,000 is possible",
+    "too large": "make it smaller",
+}
+
+
+class Match:
+    """One match; groups by number (0 is the whole) or name, None where a group took no part."""
+
+    __slots__ = ("_found", "_pattern")
+
+    def __init__(self, found: Any, pattern: Pattern) -> None:
+        self._found = found
+        self._pattern = pattern
+
+    def group(self, group: int | str = 0) -> str | None:
+        """The text of a group; LookupError where the pattern has no such group."""
+        part: bytes | None = self._found[group if isinstance(group, int) else self._pattern.names[group]]
+        return None if part is None else part.decode("utf-8", "replace")
+
+
+class Pattern:
+    """A compiled pattern; made by `compiled`. Lone surrogates of a text are matched and shown as U+FFFD.
+
+    Searching raises GradingError `timeout` where pattern and text together are so large that it could take more than
+    a second (`MAX_WORK`), or where finding all matches does.
+    """
+
+    __slots__ = ("_regexp", "_size", "flags", "groups", "names", "pattern")
+
+    def __init__(self, pattern: str, flags: str, regexp: Any) -> None:
+        self.pattern = pattern
+        self.flags = flags
+        self._regexp = regexp
+        self._size: int = regexp.programsize
+        self.groups: int = regexp.groups
+        self.names: dict[str, int] = {name.decode(): number for name, number in regexp.groupindex.items()}
+
+    def __reduce__(self) -> Any:
+        return compiled, (self.pattern, self.flags)
+
+    def search(self, text: str) -> Match | None:
+        """The first match anywhere in the text."""
+        found = self._regexp.search(self._bytes(text))
+        return None if found is None else Match(found, self)
+
+    def fullmatch(self, text: str) -> Match | None:
+        """The match of the whole text."""
+        found = self._regexp.fullmatch(self._bytes(text))
+        return None if found is None else Match(found, self)
+
+    def finditer(self, text: str) -> Iterator[Match]:
+        """The matches in order, none overlapping another.
+
+        Each is found in linear time; a pattern that reads to the end before it settles for less, such as
+        `.*;|x`, reads the rest of the text once for each match.
+        """
+        data = self._bytes(text)
+        place, start_time = 0, time.monotonic()
+        while place <= len(data):  # not re2's own finditer, which gives some empty matches twice
+            if time.monotonic() - start_time > MAX_SECONDS:
+                raise self._too_long(f"the matches in a text of {len(text):,} characters take longer than a second")
+            found = self._regexp.search(data, place)
+            if found is None:
+                return
+            start, end = found.span()
+            place = end if end > start else end + 1
+            if start == len(data) or data[start] & INSIDE != CONTINUED:  # else it is empty, inside a character
+                yield Match(found, self)
+
+    def _bytes(self, text: str) -> bytes:
+        data = _encoded(text)
+        if len(data) * self._size > MAX_WORK:
+            size = f"{self._size:,} instructions"
+            raise self._too_long(f"a text of {len(text):,} characters is too long for a pattern of {size}")
+        return data
+
+    def _too_long(self, what: str) -> GradingError:
+        detail = f"pattern {short(self.pattern)}: {what}; write it with fewer repetitions, or limit the output's length"
+        return GradingError("timeout", detail)
+
+
+@lru_cache(maxsize=256)
+def compiled(pattern: str, flags: str = "") -> Pattern:
+    """The pattern, compiled once; `flags` are letters of `i`, `m` and `s`.
+
+    Raises ValueError, naming the pattern and the reason, for what is not RE2 or takes more memory than allowed.
+    """
+    import re2
+
+    if unknown := sorted(set(flags) - set(FLAGS)):
+        known = "; ".join(f"{letter!r}: {meaning}" for letter, meaning in FLAGS.items())
+        raise ValueError(f"flag {unknown[0]!r} is unknown; {known}")
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = MAX_BYTES
+    options.case_sensitive = "i" not in flags
+    inline = "".join(sorted(set(flags) - {"i"}))
+    try:
+        # As bytes: offsets of a str would be counted anew in each long text.
+        regexp = re2.compile((f"(?{inline})" if inline else "").encode() + pattern.encode(), options)
+    except UnicodeEncodeError:
+        raise ValueError(f"pattern {short(pattern)}: it holds a lone surrogate; take it out") from None
+    except re2.error as problem:
+        reason = problem.args[0].decode("utf-8", "replace") if problem.args else "not a pattern"
+        raise ValueError(f"pattern {short(pattern)}: {reason}; {_hint(pattern, reason)}") from None
+    return Pattern(pattern, flags, regexp)
+
+
+def _hint(pattern: str, reason: str) -> str:
+    if "(?P=" in pattern or (reason.startswith("invalid escape sequence: \\") and reason[-1:].isdigit()):
+        return "back-references are not linear-time; compare groups in the grader"
+    known = (hint for sign, hint in HINTS.items() if sign in reason)
+    return next(known, "write it in the syntax of RE2: https://github.com/google/re2/wiki/Syntax")
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return SURROGATE.sub("\ufffd", text).encode()
