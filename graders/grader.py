@@ -77,7 +77,7 @@ class Grader(BaseModel):
 
     def code_files(self) -> frozenset[Path]:
         """Every source file whose text is part of this grader's identity."""
-        return _class_code(type(self)).union(self.code())
+        return class_code(type(self)).union(self.code())
 
     # What a caller uses.
 
@@ -360,7 +360,7 @@ def _placeless(wire: Any) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _class_code(cls: type[Grader]) -> frozenset[Path]:
+def class_code(cls: type[Grader]) -> frozenset[Path]:
     """Source files that give a class its meaning: its bases', and what they import from their package."""
     files: set[Path] = set()
     for base in cls.__mro__:

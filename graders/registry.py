@@ -199,14 +199,14 @@ def _from_file(source: str) -> Any:
     path = Path(file).resolve()
     if not _is_file(path):
         raise FileNotFoundError(f"no file {short(file, 300)} (from grader {short(source, 300)})")
-    module = _load_module(path)
+    module = load_module(path)
     if not hasattr(module, name):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise LookupError(f"{path} has no {name!r}; {nearest(name, public)}")
     return getattr(module, name)
 
 
-def _load_module(path: Path) -> ModuleType:
+def load_module(path: Path) -> ModuleType:
     private = f"_assay_file_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if private in sys.modules:
         return sys.modules[private]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -24,11 +25,18 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return unique
 
 
-_STRICT = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
+
+
+_STRICT = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
 
 
 def read_json(text: str) -> Any:
-    """The value of a strict JSON text: no NaN or Infinity, no key twice in an object (RFC 7493, I-JSON).
+    """The value of a strict JSON text: no NaN, Infinity or 1e999, no key twice in an object (RFC 7493, I-JSON).
 
     Raises ValueError with the reason, also where values are nested too deeply to be read or a whole number has
     more digits than Python reads (4,300).

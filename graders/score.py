@@ -6,11 +6,11 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from graders.grade import Grade
 from graders.grader import Grader
@@ -26,7 +26,6 @@ AHEAD = 4  # times `concurrency`: how far the reading may run ahead of the slowe
 LARGE_FILE = 8 * 2**20  # bytes from which several processes are worth their start
 LARGE_DATA = 20_000  # the same in rows
 
-Lines: TypeAlias = "Generator[list[Line], None, None]"
 Thing = TypeVar("Thing")
 Answer = TypeVar("Answer")
 
@@ -177,19 +176,21 @@ def _grade_into(
     """Grade the rows into the journal, from where it ends, and put it in its place."""
     from graders.offline.ids import Ids
     from graders.offline.journal import open_journal, partial_of
+    from graders.offline.workers import Team
     from graders.offline.write import finish
 
-    first = next(raws, None)
-    if first is None:
-        raise ValueError(f"{job.source.name}: no rows; one at least is expected")
-    record = _Record(Ids(job.source), tallies, progress, job.source)
-    with open_journal(out) as journal:
-        raws = _resumed(journal, partial_of(out), chain([first], raws), job, record)
-        with closing(job), closing(_graded(job, raws, workers, concurrency, journal)) as graded:
-            for lines in graded:
+    team = Team(job, workers) if workers > 1 and not job.waits else None
+    with closing(team or job):
+        first = next(raws, None)
+        if first is None:
+            raise ValueError(f"{job.source.name}: no rows; one at least is expected")
+        record = _Record(Ids(job.source), tallies, progress, job.source)
+        with open_journal(out) as journal:
+            rest = _resumed(journal, partial_of(out), chain([first], raws), job, record)
+            for lines in _graded(job, rest, concurrency) if team is None else team.lines(rest):
                 record.write(journal, lines)
-        record.ids.check()
-        finish(partial_of(out), out)
+            record.ids.check()
+            finish(partial_of(out), out)
     record.tell(last=True)
 
 
@@ -218,20 +219,16 @@ def _num_workers(job: Job, workers: int | None) -> int:
     return usable_cores() if large else 1
 
 
-def _graded(job: Job, raws: Iterator[Raw], workers: int, concurrency: int, journal: IO[bytes]) -> Lines:
-    """The lines of all rows, in order, as many at a time as come together."""
-    from graders.offline.workers import graded_by_workers
-
+def _graded(job: Job, raws: Iterator[Raw], concurrency: int) -> Iterator[list[Line]]:
+    """The lines of all rows, in order, graded in this process."""
     if job.waits:
         yield from ([line] for line in _window(job.line, map(job.prepared, raws), concurrency))
-    elif workers > 1:
-        yield from graded_by_workers(job, raws, workers, [journal.fileno()])
-    else:
-        for raw in raws:
-            lines, problem = job.lines([raw])
-            if problem is not None:
-                raise problem
-            yield lines
+        return
+    for raw in raws:
+        lines, problem = job.lines([raw])
+        if problem is not None:
+            raise problem
+        yield lines
 
 
 def _resumed(journal: IO[bytes], partial: Path, raws: Iterator[Raw], job: Job, record: _Record) -> Iterator[Raw]:

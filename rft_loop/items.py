@@ -12,6 +12,7 @@ from graders.grader import Grader
 from graders.rows import read_rows
 from graders.sample import Sample
 from graders.template import short
+from graders.variables import missing_variables
 from rft_loop.policy import Policy
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -64,8 +65,11 @@ def check_gradable(grader: Grader, items: Rows) -> None:
     """Refuse rows that the grader could never decide: a missing reference, a name outside the list.
 
     Each row is graded once with an empty output, as a model may well give. Graders that wait on a network are not
-    asked.
+    asked; of those only the templates are held against the rows.
     """
+    if lacking := missing_variables(grader, items.rows):
+        file = items.places[0].rpartition(":")[0]
+        raise ValueError(f"{file}: grader {grader.label!r} cannot grade its rows: {'; '.join(map(str, lacking))}")
     if grader.waits:
         return
     for place, row in zip(items.places, items.rows, strict=True):

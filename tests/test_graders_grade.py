@@ -457,13 +457,37 @@ def test_a_network_that_fails_is_no_fault_of_the_grader(problem: Exception, kind
 # The first law
 
 
+GENE_READ = {"input": "{{sample.output_json.gene}}", "reference": "{{item.gene}}"}
+BAD_PART = {**STRING_CHECK, "input": "{{sample.output_json.gene}}"}
+TWO_PARTS = {"graders": {"json": BAD_PART, "same": STRING_CHECK}}
 FIRST_LAW: list[dict[str, Any]] = [
-    {**STRING_CHECK, "input": "{{sample.output_json.gene}}"},
+    BAD_PART,
     {**STRING_CHECK, "input": "{{item.gene}}", "reference": "{{sample.output_json.gene}}", "operation": "like"},
     {**DEFINITIONS[2], "input": "{{sample.output_json.gene}}"},
     {"type": "rank", "input": "{{sample.output_json.genes}}", "reference": "{{item.gene}}"},
     {"type": "rank", "read": "json", "reference": "{{item.gene}}"},
     {"type": "rank", "read": "json", "reference": ["{{item.gene}}", "FBN2"]},
+    {"type": "one_of", **GENE_READ},
+    {"type": "choice", **GENE_READ, "options": {"A": "FBN1", "B": "FBN2"}},
+    {"type": "classification", **GENE_READ, "labels": ["FBN1", "FBN2"]},
+    {"type": "set_match", **GENE_READ},
+    {"type": "json_match", "reference": "{{item.person}}", "lists": "unordered"},
+    {"type": "regex", "input": "{{item.gene}} {{sample.output_json.gene}}", "pattern": "x"},
+    {"type": "length", "input": "{{item.gene}} {{sample.output_json.gene}}", "max": 5, "unit": "words"},
+    {"type": "format", "input": "{{item.gene}} {{sample.output_json.gene}}", "fence": "json"},
+    {"type": "json_schema", "input": "{{sample.output_text}}", "schema": "{{item.schema}}"},
+    {"type": "number", "input": "{{sample.output_json.gene}}", "reference": "{{item.number}}"},
+    {"type": "weighted_sum", **TWO_PARTS},
+    {"type": "product", **TWO_PARTS},
+    {"type": "min", **TWO_PARTS},
+    {"type": "max", **TWO_PARTS},
+    {"type": "negate", "grader": BAD_PART},
+    {"type": "threshold", "grader": BAD_PART, "at": 0.5},
+    {"type": "clip", "grader": BAD_PART, "high": 0.5},
+    {"type": "piecewise", "grader": BAD_PART, "points": [[0, 1], [1, 0]]},
+    {"type": "gate", "condition": BAD_PART, "grader": STRING_CHECK},
+    {"type": "when", "condition": BAD_PART, "then": 1},
+    {"type": "cascade", "graders": [BAD_PART, {**STRING_CHECK, "name": "same"}]},
     {
         "type": "multi",
         "graders": {
@@ -473,17 +497,41 @@ FIRST_LAW: list[dict[str, Any]] = [
         "calculate_output": "json + same",
     },
 ]
+WHOLE = {"gene": "FBN1", "person": {"gene": "FBN1"}, "schema": {"type": "object", "required": ["gene"]}, "number": 1}
 
 
-@pytest.mark.parametrize("definition", FIRST_LAW)
+@pytest.mark.parametrize("definition", FIRST_LAW, ids=lambda definition: definition["type"])
 def test_a_row_without_its_reference_is_undecided_also_when_the_output_is_bad(definition: dict[str, Any]) -> None:
     grader = load(definition)
     assert error_of(grader("not JSON", {"gen": "FBN1"}))[1] == "grader"
-    failed = grader("not JSON", GENE)
+    failed = grader("not JSON", WHOLE)
     assert failed.score == 0.0
     assert failed.error is not None
     assert failed.error.fault == "candidate"
 
 
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"type": "tool_calls", "reference": "{{item.calls}}"},
+        {"type": "score_model", "model": "m", "input": [{"role": "user", "content": "{{item.gene}}"}]},
+        {
+            "type": "label_model",
+            "model": "m",
+            "labels": ["a", "b"],
+            "passing_labels": ["a"],
+            "input": [{"role": "user", "content": "{{item.gene}}"}],
+        },
+    ],
+    ids=lambda definition: definition["type"],
+)
+def test_a_row_without_what_its_grader_reads_is_undecided(definition: dict[str, Any]) -> None:
+    assert error_of(load(definition)("any output", {"gen": "FBN1"}))[1] == "grader"
+
+
+WHOLE_ROWS = {"tool_calls", "score_model", "label_model", "endpoint", "python"}
+"""Types with no template of the output of their own: what they read of it cannot be missing."""
+
+
 def test_the_first_law_is_tested_for_every_built_in() -> None:
-    assert {definition["type"] for definition in FIRST_LAW} == set(BUILT_IN)
+    assert {definition["type"] for definition in FIRST_LAW} == set(BUILT_IN) - WHOLE_ROWS

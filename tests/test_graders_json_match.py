@@ -250,7 +250,7 @@ def test_a_field_that_its_grader_cannot_read_is_wrong_and_nothing_more() -> None
         ('{"a": 1} and more', "the output is not JSON"),
         ('{"a": 1, "a": 1}', "the key 'a' stands twice in one object"),
         ('{"a": NaN}', "NaN is not JSON"),
-        ('{"a": 1e999}', "a number is too large"),
+        ('{"a": 1e999}', "is too large"),
         ('{"a": ' + "9" * 10_000 + "}", "the output is not JSON"),
         ("[" * 10_000 + "]" * 10_000, "nested too deeply"),
         ("[" * 100 + "]" * 100, "values are nested more than 64 deep"),

@@ -152,7 +152,7 @@ def test_the_input_may_be_a_part_of_the_output() -> None:
         ("{} {}", "the output is not JSON"),
         ('{"name": "Ada", "name": "Bob"}', "the key 'name' stands twice"),
         ('{"age": NaN}', "NaN is not JSON"),
-        ('{"age": -1e999}', "a number is too large"),
+        ('{"age": -1e999}', "is too large"),
         ("9" * 10_000, "the output is not JSON"),
         ("[" * 10_000 + "]" * 10_000, "nested too deeply"),
         ('{"a":' * 500 + "1" + "}" * 500, "values are nested more than 64 deep"),

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graders import GradingError, Sample, load
-from graders.template import check_templates, missing_variables, parse, render, resolve, templates_of, variables_of
+from graders.template import parse, render, resolve
+from graders.variables import check_templates, missing_variables, templates_of, variables_of
 
 ITEM: dict[str, Any] = {
     "gene": "FBN1",

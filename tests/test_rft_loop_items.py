@@ -126,7 +126,9 @@ def test_a_row_whose_reference_is_missing_or_not_allowed_is_named(tmp_path: Path
 
 def test_a_template_variable_that_is_nowhere_is_named(tmp_path: Path) -> None:
     items = read_items(write(tmp_path, GOOD))
-    with pytest.raises(ValueError, match=r"data\.jsonl:1: grader 'string_check' cannot grade this row: .*gnee"):
+    with pytest.raises(
+        ValueError, match=r"data\.jsonl: grader 'string_check' cannot grade its rows: reference: .*gnee"
+    ):
         check_gradable(load(CHECK | {"reference": "{{ item.gnee }}"}), items)
 
 

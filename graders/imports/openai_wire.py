@@ -8,7 +8,8 @@ from typing import Any
 from graders.grader import Grader
 from graders.imports.converted import Converted, part_key
 from graders.registry import load
-from graders.template import missing_variables, short
+from graders.template import short
+from graders.variables import missing_variables
 
 JOB_KEYS: Mapping[str, str] = {
     "hyperparameters": "training options are keys of a recipe here (docs/training.md), under other names",

@@ -28,7 +28,8 @@ from graders.imports.promptfoo_assertions import (
 )
 from graders.imports.promptfoo_tests import Case, Files, NotCarriedError, TestReader, as_template, with_variables
 from graders.registry import load
-from graders.template import missing_variables, parse, short
+from graders.template import parse, short
+from graders.variables import missing_variables
 
 CONFIG_KEYS: Mapping[str, str] = {
     "providers": "the model that answers is named where `assay eval` is called",

@@ -17,7 +17,7 @@ from graders.rows import MAX_ROW_BYTES, read_lines, read_row, too_long
 from graders.sample import parse_json, scan_json
 from graders.template import short
 
-BATCH = 256  # rows taken from a frame or a Parquet file at once
+BATCH = 64  # rows taken from a frame or a Parquet file at once
 
 
 class Raw(NamedTuple):
@@ -270,7 +270,7 @@ def open_parquet(path: Path) -> Any:
     """A pyarrow ParquetFile; ValueError where pyarrow is missing or the file is none."""
     parquet = import_parquet(path)
     try:
-        return parquet.ParquetFile(path, buffer_size=2**20)
+        return parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False)
     except (OSError, ValueError) as problem:
         raise ValueError(f"{path}: not Parquet ({problem})") from None
 

@@ -41,13 +41,13 @@ def usable_cores() -> int:
 class Worker:
     """A forked process that answers each block of rows with their lines."""
 
-    def __init__(self, job: Job, closed: Sequence[int], others: Sequence[Worker]) -> None:
+    def __init__(self, job: Job, others: Sequence[Worker]) -> None:
         context = get_context("fork")
         self.pipe, theirs = context.Pipe()
         self.block: list[Raw] = []
         self.number = -1
         ends = [self.pipe, *(other.pipe for other in others)]
-        self.process: ForkProcess = context.Process(target=_serve, args=(job, theirs, ends, closed), daemon=False)
+        self.process: ForkProcess = context.Process(target=_serve, args=(job, theirs, ends))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads: numpy's, which no worker uses
             self.process.start()
@@ -76,15 +76,13 @@ class Worker:
         )
 
 
-def _serve(job: Job, pipe: Connection, ends: Sequence[Connection], closed: Sequence[int]) -> None:
+def _serve(job: Job, pipe: Connection, ends: Sequence[Connection]) -> None:
     """What a worker does until its pipe is closed. Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()  # what the parent made stays
     gc.set_threshold(100_000, 20, 20)  # looking for cycles after every 700 objects took 4 tenths of the time
     for end in ends:
         end.close()  # else no worker would see the parent end
-    for descriptor in closed:
-        os.close(descriptor)  # the journal: its lock is the parent's alone
     with suppress(EOFError, OSError):
         while True:
             block = pipe.recv()
@@ -147,20 +145,22 @@ def _size(content: Any) -> int:
     return 32
 
 
-def graded_by_workers(job: Job, raws: Iterator[Raw], workers: int, closed: Sequence[int]) -> Iterator[list[Line]]:
-    """The lines of all rows, in order, a block at a time; raises what reading or a row raised, after those before.
+class Team:
+    """Workers, started at once: before the data and the journal are open, so that none holds a part of either."""
 
-    `closed` are file descriptors that no worker may keep.
-    """
-    team: list[Worker] = []
-    try:
+    def __init__(self, job: Job, workers: int) -> None:
+        self.workers: list[Worker] = []
         for _ in range(workers):
-            team.append(Worker(job, closed, team))
-        yield from _course(team, _Blocks(raws))
-    finally:
-        for worker in team:
+            self.workers.append(Worker(job, self.workers))
+
+    def lines(self, raws: Iterator[Raw]) -> Iterator[list[Line]]:
+        """The lines of all rows, in order, a block at a time; what reading or a row raised comes after those before."""
+        return _course(self.workers, _Blocks(raws))
+
+    def close(self) -> None:
+        for worker in self.workers:
             worker.pipe.close()  # an idle worker ends of itself
-        for worker in team:
+        for worker in self.workers:
             worker.process.join(0.5)
             worker.process.terminate()
             worker.process.join()

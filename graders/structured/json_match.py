@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -36,6 +36,8 @@ class JsonMatch(Composite):
     >>> match('{"name": "Ada", "born": 1816}', {"person": {"name": "Ada", "born": 1815}}).why
     '1 of 2 fields right: born is 1816, not 1815'
     """
+
+    gives_parts: ClassVar[frozenset[str]] = frozenset({"reference"})  # `item.reference` is the field\'s
 
     type: Literal["json_match"] = "json_match"
     input: Template = "{{sample.output_text}}"

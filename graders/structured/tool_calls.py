@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -40,6 +40,8 @@ class ToolCalls(Composite):
     >>> calls(sample, {"calls": [{"name": "weather", "arguments": {"city": "Rome", "days": 3}}]}).why
     '0 of 1 calls right: weather.days is 2, not 3; 0.5*names + 0.5*arguments = 0.5*1 + 0.5*0.5 = 0.75'
     """
+
+    gives_parts: ClassVar[frozenset[str]] = frozenset({"reference"})  # `item.reference` is the field\'s
 
     type: Literal["tool_calls"] = "tool_calls"
     input: Template = OUTPUT_TOOLS

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 from graders.composite import Composite
 from graders.grader import Grader
 from graders.template import Variable, parse
-
-NO_TEMPLATES = ("source", "pattern", "type", "name")
-"""Fields that hold code, expressions or names, in which braces mean something else."""
+from graders.variables import variables_of
 
 
 def walk(grader: Grader) -> Iterator[Grader]:
@@ -24,7 +21,7 @@ def walk(grader: Grader) -> Iterator[Grader]:
 
 def item_variables(grader: Grader) -> list[str]:
     """The variables of the item that its templates name, `item.gene`, each once, in order."""
-    return list(dict.fromkeys(_named(grader.to_wire())))
+    return list(dict.fromkeys(variable.text for _, variable in variables_of(grader) if _of_item(variable)))
 
 
 def references(grader: Grader) -> list[str]:
@@ -52,19 +49,3 @@ def _variables(text: str) -> list[Variable]:
         return [piece for piece in parse(text) if isinstance(piece, Variable)]
     except ValueError:  # no template
         return []
-
-
-def _named(wire: Any, of_fields: bool = False) -> Iterator[str]:
-    """The item's variables in a definition; `of_fields`: in that of a field's grader, which has its own reference."""
-    if isinstance(wire, str):
-        for variable in filter(_of_item, _variables(wire)):
-            if not (of_fields and variable.path[0] == "reference"):
-                yield variable.text
-    elif isinstance(wire, Mapping):
-        for key, value in wire.items():
-            is_schema = key == "schema" and wire.get("type") == "json_schema" and isinstance(value, Mapping)
-            if not is_schema and (key not in NO_TEMPLATES or isinstance(value, Mapping)):
-                yield from _named(value, of_fields or key == "fields")
-    elif isinstance(wire, list | tuple):
-        for value in wire:
-            yield from _named(value, of_fields)

@@ -139,9 +139,9 @@ def _of_file(file: Path) -> Iterator[Entry]:
 
 def _public_names(file: Path) -> list[tuple[str, Any]]:
     from graders.grader import Grader
-    from graders.registry import _load_module
+    from graders.registry import load_module
 
-    module = _load_module(file.resolve())
+    module = load_module(file.resolve())
     return [
         (name, found)
         for name, found in vars(module).items()
@@ -163,10 +163,10 @@ def _version(distribution: str) -> str:
 
 
 def _code_hash(cls: type[Grader]) -> str:
-    from graders.grader import _class_code
+    from graders.grader import class_code
 
     digest = hashlib.sha256()
-    for source in sorted(path.name.encode() + path.read_bytes() for path in _class_code(cls)):
+    for source in sorted(path.name.encode() + path.read_bytes() for path in class_code(cls)):
         digest.update(source)
     return digest.hexdigest()[:12]
 
