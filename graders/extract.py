@@ -197,11 +197,9 @@ def _as_text(value: Any, path: str | None) -> str:
     if value is None:
         raise LookupError(f"there is null at {path or 'the top'} of the JSON")
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except RecursionError:
         raise LookupError("the JSON is nested too deeply to be written as text") from None
-    except ValueError:
-        raise LookupError("the JSON holds a number too large for a float") from None
 
 
 class Regex(_OneOfSeveral):

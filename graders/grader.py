@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from types import NoneType
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
@@ -209,17 +210,13 @@ class Grader(BaseModel):
         found = grade.extracted
         if found is None and self.extract is not None and about is not None:
             found = about.output_text
-        return Grade(
-            None if grade.score is None else float(grade.score),  # numpy scalars would not go into JSON
-            grade.why,
-            grade.error,
-            grade.parts,
-            grade.formula,
-            found,
-            grade.usage,
-            time.perf_counter() - start,
-            self.identity,
-        )
+        seconds = time.perf_counter() - start
+        if grade.grader or found is not grade.extracted or type(grade.score) not in (float, NoneType):
+            score = None if grade.score is None else float(grade.score)  # numpy scalars would not go into JSON
+            return replace(grade, score=score, extracted=found, seconds=seconds, grader=self.identity)
+        object.__setattr__(grade, "seconds", seconds)  # nobody has seen it yet: a copy would cost as much as the rest
+        object.__setattr__(grade, "grader", self.identity)
+        return grade
 
 
 class FunctionGrader(Grader):
@@ -286,12 +283,13 @@ def _unwritable(grade: Grade) -> str:
     """Why a grade could not be written as JSON and read back; "" when it could."""
     if not isinstance(grade.why, str):
         return f"why must be a string, not {type(grade.why).__name__}"
-    if not isinstance(grade.formula, str | None):
+    if not (grade.formula is None or isinstance(grade.formula, str)):
         return f"formula must be a string, not {type(grade.formula).__name__}"
-    if not isinstance(grade.error, GradeError | None):
+    if not (grade.error is None or isinstance(grade.error, GradeError)):
         return f"error must be a GradeError, not {type(grade.error).__name__}"
     for name in ("extracted", "usage"):
-        if (value := getattr(grade, name)) is not None:
+        value = getattr(grade, name)
+        if not (value is None or type(value) is str):
             try:
                 _STRICT_JSON.encode(value)
             except (TypeError, ValueError, RecursionError) as problem:

@@ -535,3 +535,11 @@ WHOLE_ROWS = {"tool_calls", "score_model", "label_model", "endpoint", "python"}
 
 def test_the_first_law_is_tested_for_every_built_in() -> None:
     assert {definition["type"] for definition in FIRST_LAW} == set(BUILT_IN) - WHOLE_ROWS
+
+
+def test_a_grade_that_a_grader_gives_again_and_again_keeps_what_was_said_of_it_first() -> None:
+    always = Grade(0.5, "always the same")
+    first, second = as_grader(lambda sample, item: always, "first"), as_grader(lambda sample, item: always, "second")
+    grades = [first("x"), second("x"), first("y")]
+    assert [grade.grader.partition("@")[0] for grade in grades] == ["first", "second", "first"]
+    assert len({id(grade) for grade in grades}) == 3

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PAGES = ["README.md", "docs/grading.md", "docs/writing-a-grader.md"]
+PAGES = ["README.md", "docs/grading.md", "docs/comparing.md", "docs/writing-a-grader.md"]
 COMMANDS = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

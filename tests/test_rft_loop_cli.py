@@ -84,7 +84,7 @@ def test_grade_exits_with_3_when_too_much_could_not_be_decided(exact: Path, tmp_
     [
         ("{broken", "not JSON"),
         ("[1]", "a JSON object is expected"),
-        ({"output_text": "x"}, "'item' must be an object"),
+        ({"sample": {"output_text": "x"}}, "'item' must be an object"),
         ({"item": {"gene": "x"}}, "no sample"),
         ({"item": {"gene": "x"}, "sample": {"output": "x"}}, "unknown sample key 'output'"),
         ({"item": {"gene": "x"}, "output_text": 3}, "no sample"),
