@@ -14,6 +14,7 @@ import math
 import random
 import re
 import sys
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -28,6 +29,8 @@ sys.path[0] = str(ROOT)
 from graders import Grade, Grader, Sample, load  # noqa: E402
 from graders.algebra.formula import parse as parse_formula  # noqa: E402
 from graders.grade import ERROR_KINDS  # noqa: E402
+from graders.imports.converted import convert  # noqa: E402
+from graders.offline.where import Where  # noqa: E402
 from graders.sample import read_json  # noqa: E402
 from graders.template import parse as parse_template  # noqa: E402
 
@@ -90,13 +93,70 @@ def mutated(given: Any, rng: random.Random) -> Any:
     return value(rng)
 
 
+METRICS = ["bleu", "gleu", "meteor", *(f"rouge_{number}" for number in (1, 2, 5)), "rouge_l"]
+EXTRACTS: list[Any] = [
+    *("boxed", "fence", "final_line", "after_thinking", "json"),
+    *({"rule": "tag", "which": which} for which in ("first", "last", "only")),
+    {"rule": "regex", "pattern": r"answer is (\w+)", "group": 1},
+    {"rule": "after", "marker": "####"},
+    ["after_thinking", {"rule": "first_of", "alternatives": ["boxed", {"rule": "tag"}, "final_line"]}],
+]
+EXAMPLE = '<think>3 or 4?</think> So 2 + 2 is \\boxed{4}.\n```json\n{"a": 4}\n```\n<answer>4</answer>\n#### 4'
+
+
 def cases() -> dict[str, tuple[dict[str, Any], dict[str, Any], Any]]:
-    """Each built-in type's definition, item and sample, from its page."""
-    found = {}
+    """Each built-in type's definition, item and sample, from its page; and what a page shows in one form only."""
+    found: dict[str, tuple[dict[str, Any], dict[str, Any], Any]] = {}
+    similar = {"type": "text_similarity", "input": "{{sample.output_text}}", "reference": "{{item.text}}"}
+    for metric in METRICS:
+        row = {"text": "The quick brown fox, it is said, jumped over 3 lazy dogs."}
+        found[metric] = (
+            {**similar, "evaluation_metric": metric},
+            row,
+            "A quick fox jumps over the lazy dogs, 3 of them.",
+        )
+    number = {"type": "number", "reference": "{{item.answer}}"}
+    for count, extract in enumerate(EXTRACTS, start=1):
+        found[f"extract {count}"] = ({**number, "extract": extract}, {"answer": 4}, EXAMPLE)
+    loose = {"abs_tol": 0.1, "zero_at": 3, "percent": True, "fractions": True, "units": ["kg", "kilograms"]}
+    found["number, loose"] = ({**number, **loose}, {"answer": "1/2"}, "50.1 % kg")
     for page in sorted((ROOT / "docs" / "graders").glob("*.md")):
         definition, row = (json.loads(block) for block in BLOCK.findall(page.read_text(encoding="utf-8"))[:2])
         found[page.stem] = (definition, row["item"], row["sample"])
     return found
+
+
+CONFIG = {
+    "prompts": ["Which gene causes {{disease}}?"],
+    "providers": ["openai:gpt-4o-mini"],
+    "defaultTest": {"assert": [{"type": "latency", "threshold": 1000}, {"type": "not-contains", "value": "sorry"}]},
+    "tests": [
+        {
+            "vars": {"disease": "Marfan", "gene": "FBN1"},
+            "assert": [{"type": "equals", "value": "{{gene}}", "weight": 2}],
+        },
+        {"assert": [{"type": "is-json", "value": {"type": "object"}}, {"type": "regex", "value": "[A-Z]+[0-9]*"}]},
+        {"assert": [{"type": "assert-set", "threshold": 0.5, "assert": [{"type": "rouge-n", "value": "a b"}]}]},
+    ],
+}
+EVAL = {
+    "name": "eval",
+    "data_source_config": {
+        "type": "custom",
+        "item_schema": {"type": "object", "properties": {"a": {"type": "string"}}},
+    },
+    "testing_criteria": [
+        {"type": "string_check", "name": "same", "input": "{{item.a}}", "reference": "x", "operation": "eq"},
+        {
+            "type": "text_similarity",
+            "name": "like",
+            "input": "{{ sample.output_text }}",
+            "reference": "{{item.a}}",
+            "evaluation_metric": "bleu",
+            "pass_threshold": 0.5,
+        },
+    ],
+}
 
 
 def sample_for(example: Any, rng: random.Random) -> Any:
@@ -138,7 +198,7 @@ def parsed(parse: Callable[[str], Any], source: Any) -> str:
     return "read"
 
 
-def targets(rng: random.Random) -> dict[str, Callable[[], tuple[Any, Callable[[], str]]]]:
+def targets(rng: random.Random, folder: Path) -> dict[str, Callable[[], tuple[Any, Callable[[], str]]]]:
     """What is thrown at: each gives an input to show, and the call that throws it."""
 
     def throw_at(definition: dict[str, Any], item: dict[str, Any], sample: Any) -> Callable[[], Any]:
@@ -163,6 +223,16 @@ def targets(rng: random.Random) -> dict[str, Callable[[], tuple[Any, Callable[[]
 
         return throw
 
+    def throw_config(config: dict[str, Any], name: str) -> Callable[[], Any]:
+        file = folder / name
+
+        def throw() -> Any:
+            changed = mutated(config, rng)
+            file.write_text(json.dumps(changed), encoding="utf-8")
+            return changed, lambda: parsed(lambda path: convert(Path(path)), str(file))
+
+        return throw
+
     def evaluate(source: str) -> float:
         read, values = parse_formula(source), {"rank": 0.5, "a": 1.0, "b": 0.0}
         read.check_names(values)
@@ -175,6 +245,11 @@ def targets(rng: random.Random) -> dict[str, Callable[[], tuple[Any, Callable[[]
         **{name: throw_at(*case) for name, case in found.items()},
         "definitions": throw_definition,
         "formulas": throw_text(evaluate, formula),
+        "conditions": throw_text(
+            Where, 'item.year >= 2020 and ("a" in sample.output_text or not item.genes[0] == null)'
+        ),
+        "promptfoo": throw_config(CONFIG, "promptfooconfig.json"),
+        "evals": throw_config(EVAL, "eval.json"),
         "templates": throw_text(parse_template, "{{ item.a.b[0] }} and {{sample.output_text}}"),
         "json": throw_text(read_json, '{"a": [1, 2.5e3, "x\\u00e9"], "b": null}'),
         "samples": throw_text(Sample.of, '{"output_text": 1}'),
@@ -190,7 +265,8 @@ def main() -> int:
     given = options.parse_args()
     warnings.simplefilter("ignore")
     rng = random.Random(given.seed)
-    thrown = targets(rng)
+    folder = tempfile.TemporaryDirectory()
+    thrown = targets(rng, Path(folder.name))
     if given.only:
         thrown = {given.only: thrown[given.only]}
     share = -(-given.inputs // len(thrown))

@@ -394,6 +394,7 @@ ENDLESS = Leaf(name="a", low=-math.inf, high=math.inf)
         (lambda: when(UPPER, B, C), "so 'otherwise' is never asked"),
         (lambda: when(A, 1, 1.0), "are the same, so the condition does nothing"),
         (lambda: when(A, B, math.nan), "nan is no score; give a finite number or a grader"),
+        (lambda: when(A, B, 10**400), "is no score; give a finite number or a grader"),
         (lambda: Cascade(graders=[A]), "needs a grader to fall back on"),
         (lambda: Multi(graders={"a": A}, calculate_output="log(-1 - a)"), "log is not a real number, whatever the"),
         (lambda: Multi(graders={"a": A}, calculate_output="a / 0"), "divides by zero, whatever the scores, at"),

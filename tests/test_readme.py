@@ -36,7 +36,7 @@ def test_the_readme_s_commands_run_as_they_stand(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples" / "letters", tmp_path / "examples" / "letters")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     blocks = COMMANDS.findall((ROOT / "README.md").read_text())
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         done = subprocess.run(
             ["bash", "-euc", block], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment

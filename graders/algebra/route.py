@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
@@ -78,8 +78,8 @@ class Gate(Arithmetic):
 
 def _branch(given: Any) -> float | Grader:
     if isinstance(given, int | float) and not isinstance(given, bool):
-        if not math.isfinite(given):
-            raise ValueError(f"{given} is no score; give a finite number or a grader")
+        if not abs(given) <= sys.float_info.max:  # also of a whole number that no float can hold
+            raise ValueError(f"{short(given)} is no score; give a finite number or a grader")
         return float(given)
     return load_part(given)
 
