@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 from graders.extract import Extract, extracted
 from graders.grade import Grade, GradeError, GradingError
 from graders.sample import Item, Sample
+from graders.variables import missing_variables
 
 OURS = ("graders", "rewards", "rft_loop")
 _STRICT_JSON = json.JSONEncoder(allow_nan=False)
@@ -139,7 +140,7 @@ class Grader(BaseModel):
             return _run(self.call_async, sample, item)
         start, about = time.perf_counter(), None
         try:
-            about = self._about(sample)
+            about = self._about(sample, item or {})
             answer = self.grade(about, item if item is not None else {})
         except Exception as problem:
             answer = _from_exception(problem, self.range)
@@ -149,7 +150,7 @@ class Grader(BaseModel):
         """As calling the grader, inside an event loop."""
         start, about = time.perf_counter(), None
         try:
-            about = self._about(sample)
+            about = self._about(sample, item or {})
             answer = await self.grade_async(about, item if item is not None else {})
         except Exception as problem:
             answer = _from_exception(problem, self.range)
@@ -191,10 +192,33 @@ class Grader(BaseModel):
             raise ValueError(f"{self.label!r}: 'extract' is Assay's own; OpenAI's graders judge the whole output")
         return self.to_wire()
 
-    def _about(self, sample: Sample | str | Mapping[str, Any]) -> Sample:
+    def _about(self, sample: Sample | str | Mapping[str, Any], item: Item) -> Sample:
         """What is judged: the sample, or what `extract` finds in it."""
         whole = Sample.of(sample)
-        return whole if self.extract is None else extracted(self.extract, whole)
+        if self.extract is None:
+            return whole
+        try:
+            return extracted(self.extract, whole)
+        except GradingError:
+            self._check_row(item)
+            raise
+
+    def _check_row(self, item: Item) -> None:
+        """Raise what keeps any output of this row from being judged: a broken row is never the candidate's fault."""
+        if self.waits:  # not asked without need: only its variables are looked for
+            if lacking := missing_variables(self, [item]):
+                raise GradingError("invalid_variable_error", str(lacking[0]))
+            return
+        try:
+            answer = self.grade(Sample(), item)
+        except GradingError as problem:
+            if problem.error.fault != "candidate":
+                raise
+        except Exception:  # of a grader that does not bear an empty output
+            return
+        else:
+            if isinstance(answer, Grade) and answer.error is not None and answer.score is None:
+                raise GradingError(answer.error.kind, answer.error.detail, answer.error.fault)
 
     def _stamped(self, answer: Grade | float, start: float, about: Sample | None) -> Grade:
         """The grade with its time and the grader's identity, after the checks every score must pass."""

@@ -18,8 +18,9 @@ from graders.template import short
 
 FLAGS = {"i": "case is ignored", "m": "^ and $ match at each line", "s": "a dot matches newlines too"}
 MAX_BYTES = 8 << 20  # memory one compiled pattern may take; a pattern that needs more is refused
-MAX_WORK = 200_000_000  # instructions of a pattern times bytes of a text: at worst about a second
-MAX_SECONDS = 1.0  # that finding all matches of one text may take
+MAX_INSTRUCTIONS = 10_000  # of one pattern; a pattern that needs more is refused
+MAX_WORK = 1_000_000_000  # instructions of a pattern times bytes of a text: a text of 100 KB is never too long
+MAX_SECONDS = 2.0  # that finding all matches of one text may take
 INSIDE, CONTINUED = 0xC0, 0x80  # the bits that mark a byte of UTF-8 as not the first of its character
 SURROGATE = re.compile("[\ud800-\udfff]")
 HINTS = {
@@ -55,17 +56,18 @@ class Match:
 class Pattern:
     """A compiled pattern; made by `compiled`. Lone surrogates of a text are matched and shown as U+FFFD.
 
-    Searching raises GradingError `timeout` where pattern and text together are so large that it could take more than
-    a second (`MAX_WORK`), or where finding all matches does.
+    Searching raises GradingError `timeout`, a fault of the candidate, where the text is too long for the pattern
+    (`MAX_WORK`); and the same as a fault of the grader where finding all matches takes longer than `MAX_SECONDS`,
+    which only patterns do that read to the end of the text for each match.
     """
 
-    __slots__ = ("_regexp", "_size", "flags", "groups", "names", "pattern")
+    __slots__ = ("_regexp", "flags", "groups", "names", "pattern", "size")
 
     def __init__(self, pattern: str, flags: str, regexp: Any) -> None:
         self.pattern = pattern
         self.flags = flags
         self._regexp = regexp
-        self._size: int = regexp.programsize
+        self.size: int = regexp.programsize  # instructions
         self.groups: int = regexp.groups
         self.names: dict[str, int] = {name.decode(): number for name, number in regexp.groupindex.items()}
 
@@ -89,10 +91,8 @@ class Pattern:
         `.*;|x`, reads the rest of the text once for each match.
         """
         data = self._bytes(text)
-        place, start_time = 0, time.monotonic()
+        place, deadline = 0, time.monotonic() + MAX_SECONDS
         while place <= len(data):  # not re2's own finditer, which gives some empty matches twice
-            if time.monotonic() - start_time > MAX_SECONDS:
-                raise self._too_long(f"the matches in a text of {len(text):,} characters take longer than a second")
             found = self._regexp.search(data, place)
             if found is None:
                 return
@@ -100,24 +100,26 @@ class Pattern:
             place = end if end > start else end + 1
             if start == len(data) or data[start] & INSIDE != CONTINUED:  # else it is empty, inside a character
                 yield Match(found, self)
+            if time.monotonic() > deadline:
+                what = f"finding its matches in a text of {len(text):,} characters takes longer than {MAX_SECONDS:g} s"
+                remedy = "write it so that a match does not depend on what comes much later"
+                raise GradingError("timeout", f"pattern {short(self.pattern)}: {what}; {remedy}")
 
     def _bytes(self, text: str) -> bytes:
         data = _encoded(text)
-        if len(data) * self._size > MAX_WORK:
-            size = f"{self._size:,} instructions"
-            raise self._too_long(f"a text of {len(text):,} characters is too long for a pattern of {size}")
+        if len(data) * self.size > MAX_WORK:
+            limit = f"a pattern of {self.size:,} instructions searches {MAX_WORK // self.size:,} bytes at most"
+            detail = f"pattern {short(self.pattern)}: the output is too long for it, {len(data):,} bytes; {limit}"
+            raise GradingError("timeout", detail, "candidate")
         return data
-
-    def _too_long(self, what: str) -> GradingError:
-        detail = f"pattern {short(self.pattern)}: {what}; write it with fewer repetitions, or limit the output's length"
-        return GradingError("timeout", detail)
 
 
 @lru_cache(maxsize=256)
 def compiled(pattern: str, flags: str = "") -> Pattern:
     """The pattern, compiled once; `flags` are letters of `i`, `m` and `s`.
 
-    Raises ValueError, naming the pattern and the reason, for what is not RE2 or takes more memory than allowed.
+    Raises ValueError, naming the pattern and the reason, for what is not RE2 or needs more memory or instructions than
+    allowed (`MAX_BYTES`, `MAX_INSTRUCTIONS`).
     """
     import re2
 
@@ -137,7 +139,13 @@ def compiled(pattern: str, flags: str = "") -> Pattern:
     except re2.error as problem:
         reason = problem.args[0].decode("utf-8", "replace") if problem.args else "not a pattern"
         raise ValueError(f"pattern {short(pattern)}: {reason}; {_hint(pattern, reason)}") from None
-    return Pattern(pattern, flags, regexp)
+    made = Pattern(pattern, flags, regexp)
+    if made.size > MAX_INSTRUCTIONS:
+        raise ValueError(
+            f"pattern {short(pattern)}: it needs {made.size:,} instructions, and {MAX_INSTRUCTIONS:,} are possible; "
+            "repeat classes such as \\p{L} less often, or without an upper bound, and grade the length with `length`"
+        )
+    return made
 
 
 def _hint(pattern: str, reason: str) -> str:

@@ -14,12 +14,12 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from graders.grader import FunctionGrader, Grader
 from graders.sample import read_json
@@ -91,14 +91,18 @@ def _nearest_type(name: str, known: Iterable[str]) -> str:
     return nearest(name.replace("-", "_").removesuffix("_grader"), known)
 
 
-def load(source: Grader | Mapping[str, Any] | str | Path) -> Grader:
+def load(source: Grader | BaseModel | Mapping[str, Any] | str | Path) -> Grader:
     """A grader from wire data, a `.json` file, or `file.py:name` (a Grader, a Grader class, or a function).
+
+    An object of the `openai` client's types is wire data too.
 
     Raises LookupError for an unknown type, ValueError for a bad definition, FileNotFoundError for a missing
     file.
     """
     if isinstance(source, Grader):
         return source
+    if isinstance(source, BaseModel):
+        source = source.model_dump()
     if isinstance(source, Mapping):
         return _from_wire(source)
     text = str(source)
@@ -141,7 +145,7 @@ def _from_wire(wire: Mapping[str, Any]) -> Grader:
     if not isinstance(type_name, str):
         raise ValueError(f"a grader needs a 'type'; {nearest('', known_types())}")
     cls = grader_class(type_name)
-    options = dict(wire)
+    options = {key: value for key, value in wire.items() if value is not None or not _left_out(key, cls)}
     if cls.in_openai and isinstance(options.get("id"), str) and "id" not in cls.model_fields:
         del options["id"]  # the service's own, on the testing criteria it returns
     if ".py:" in type_name and cls.model_fields["type"].annotation is not str:
@@ -155,14 +159,20 @@ def _from_wire(wire: Mapping[str, Any]) -> Grader:
     return grader
 
 
+def _left_out(key: str, cls: type[Grader]) -> bool:
+    """Whether a null under this key says nothing. OpenAI's client adds nulls of other graders to what it parsed."""
+    return key == "name" or (cls.in_openai and key not in _keys(cls))
+
+
 def _readable(problem: ValidationError, cls: type[Grader], wire: Mapping[str, Any]) -> str:
     """A validation error in one line per finding: where, what was given, what is expected."""
     label = wire.get("name") or wire.get("type")
     lines = []
     for finding in problem.errors():
-        place = ".".join(map(str, finding["loc"]))
+        path = _path_in(wire, finding["loc"])
+        place = ".".join(map(str, path))
         if finding["type"] == "extra_forbidden":
-            known = f"; {nearest(place, _keys(cls))}" if len(finding["loc"]) == 1 else ""
+            known = f"; {nearest(place, _keys(cls))}" if len(path) == 1 else ""
             lines.append(f"unknown key {place!r}{known}")
         elif finding["type"] == "missing":
             lines.append(f"key {place!r} is missing")
@@ -174,6 +184,18 @@ def _readable(problem: ValidationError, cls: type[Grader], wire: Mapping[str, An
             shown = f" (given: {short(given)})" if isinstance(given, str | int | float | list) else ""
             lines.append(f"{place}: {message}{shown}" if place else message)
     return f"grader {label!r}: " + "; ".join(lines)
+
+
+def _path_in(wire: Any, location: Sequence[str | int]) -> list[str | int]:
+    """Where in the definition a finding is: pydantic's location without the tags of the shapes it tried."""
+    path, value = [], wire
+    for number, step in enumerate(location, start=1):
+        is_there = step in value if isinstance(value, Mapping) else isinstance(value, list) and isinstance(step, int)
+        if is_there:
+            value = value[step]
+        if is_there or number == len(location):
+            path.append(step)
+    return path
 
 
 def _keys(cls: type[Grader]) -> list[str]:

@@ -18,7 +18,6 @@ from pydantic import AfterValidator
 from graders.grade import GradingError
 from graders.sample import SAMPLE_FIELDS, Item, Sample
 
-PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 PATH = re.compile(r"(\w+)((?:\.[\w-]+|\[-?\d+\])+)")
 STEP = re.compile(r"\.([\w-]+)|\[(-?\d+)\]")
 
@@ -34,7 +33,7 @@ class Variable(NamedTuple):
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for an error message: the known name closest to `name`, then all of them."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name[:100], names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}known: {', '.join(names) or 'none'}"
 
@@ -43,16 +42,16 @@ def _parse_variable(text: str) -> Variable:
     match = PATH.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"template variable {text!r} is not a path; write {{{{ item.key }}}} or "
+            f"template variable {short(text)} is not a path; write {{{{ item.key }}}} or "
             "{{ sample.output_text }}, with .key and [0] to go deeper"
         )
     namespace, steps = match.groups()
     if namespace not in ("item", "sample"):
-        raise ValueError(f"template variable {text!r}: the namespace must be 'item' or 'sample', not {namespace!r}")
+        raise ValueError(f"template variable {short(text)}: the namespace must be 'item' or 'sample', not {namespace!r}")
     path = tuple(name or int(index) for name, index in STEP.findall(steps))
     if namespace == "sample" and path[0] not in SAMPLE_FIELDS:
         raise ValueError(
-            f"template variable {text!r}: a sample has no {path[0]!r}; {nearest(str(path[0]), SAMPLE_FIELDS)}"
+            f"template variable {short(text)}: a sample has no {path[0]!r}; {nearest(str(path[0]), SAMPLE_FIELDS)}"
         )
     return Variable(text, namespace, path)
 
@@ -62,11 +61,11 @@ def parse(template: str) -> tuple[str | Variable, ...]:
     """The template as texts and variables, in order. Raises ValueError where a variable is malformed."""
     pieces: list[str | Variable] = []
     end = 0
-    for match in PLACEHOLDER.finditer(template):
-        if match.start() > end:
-            pieces.append(template[end : match.start()])
-        pieces.append(_parse_variable(match[1]))
-        end = match.end()
+    while (start := template.find("{{", end)) >= 0 and (close := template.find("}}", start + 2)) >= 0:
+        if start > end:
+            pieces.append(template[end:start])
+        pieces.append(_parse_variable(template[start + 2 : close].strip()))
+        end = close + 2
     if end < len(template):
         pieces.append(template[end:])
     _check_braces([piece for piece in pieces if isinstance(piece, str)])

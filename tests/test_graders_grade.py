@@ -510,6 +510,18 @@ def test_a_row_without_its_reference_is_undecided_also_when_the_output_is_bad(de
     assert failed.error.fault == "candidate"
 
 
+@pytest.mark.parametrize("definition", FIRST_LAW, ids=lambda definition: definition["type"])
+def test_a_row_without_its_reference_is_undecided_also_when_nothing_is_found_to_grade(
+    definition: dict[str, Any],
+) -> None:
+    grader = load({**definition, "extract": "boxed"})
+    assert error_of(grader("no box", {"gen": "FBN1"}))[1] == "grader"
+    failed = grader("no box", WHOLE)
+    assert failed.score == grader.range[0] == 0.0
+    assert failed.error is not None
+    assert (failed.error.kind, failed.error.fault) == ("extraction_failed", "candidate")
+
+
 @pytest.mark.parametrize(
     "definition",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -274,3 +275,35 @@ def test_a_multi_of_the_clients_types_loads() -> None:
 
 def test_every_type_of_openai_is_known_to_be_openais() -> None:
     assert all(grader_class(of_type(definition)).in_openai for definition in EVERY)
+
+
+def test_a_job_s_multi_as_the_client_parsed_it_loads() -> None:
+    """The client takes a returned multi for a string_check, and its dump holds that one's keys as nulls."""
+    from openai._models import construct_type
+    from openai.types.fine_tuning import FineTuningJob
+
+    part = {"type": "string_check", "name": "a", "input": "x", "reference": "{{item.g}}", "operation": "eq"}
+    multi = {"type": "multi", "name": "both", "graders": {"a": part}, "calculate_output": "a"}
+    job: Any = construct_type(
+        value={"id": "ftjob-1", "method": {"type": "reinforcement", "reinforcement": {"grader": multi}}},
+        type_=FineTuningJob,
+    )
+    parsed = job.method.reinforcement.grader
+    assert load(parsed) == load(parsed.model_dump()) == load(multi)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([{"type": "text", "text": "x"}], "input.0.content.0: content is a text, an object with a 'type'"),
+        ({"type": "list"}, "known: input_audio, input_image, input_text, output_text"),
+        ([{"type": "input_image", "image_url": "x", "file_id": "f"}], "content.0.file_id: an image is given by its"),
+    ],
+)
+def test_content_of_no_known_shape_is_refused_at_its_place(content: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load({"type": "score_model", "model": "m", "input": [{"role": "user", "content": content}]})
+
+
+def test_a_null_name_is_no_name() -> None:
+    assert load({"type": "regex", "pattern": "a", "name": None}).label == "regex"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from graders import Grader, load
-from graders.imports.converted import Converted, convert
-from graders.imports.promptfoo import from_config
-from graders.imports.promptfoo_assertions import BINARY, NOT_CARRIED, SCORED, TYPES
-from graders.imports.promptfoo_tests import as_template, assertion_from_text, with_variables
+from graders.convert.converted import Converted, convert
+from graders.convert.promptfoo import from_config
+from graders.convert.promptfoo_assertions import BINARY, NOT_CARRIED, SCORED, TYPES
+from graders.convert.promptfoo_tests import as_template, assertion_from_text, with_variables
 from rft_loop.cli import app
 
 HERE = Path(__file__).parent

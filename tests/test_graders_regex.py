@@ -159,17 +159,46 @@ def test_a_definition_survives_being_written_and_read() -> None:
     assert pickle.loads(pickle.dumps(grader))("AA").score == 1
 
 
+@pytest.mark.parametrize("match", ["search", "full"])
 @pytest.mark.parametrize(
-    ("pattern", "text"), [("((a?){30}){30}b", "a" * 1_000_000), ("x" * 500 + "|y", "a" * 1_000_000)]
+    ("pattern", "text"), [("((a?){30}){30}b", "a" * 1_000_000), (r"[a-zé]{1,900}\.", "é" * 1_000_000)]
 )
-def test_a_pattern_too_large_for_the_text_is_undecided_rather_than_slow(pattern: str, text: str) -> None:
-    grade = regex(pattern)(text)
-    assert grade.score is None
+def test_an_output_too_long_for_a_large_pattern_is_the_candidates_fault(pattern: str, text: str, match: str) -> None:
+    """Undecided would be masked in training: a policy could write too much instead of a wrong answer."""
+    grade = regex(pattern, match=match)(text)
+    assert grade.score == 0
     assert grade.error is not None
-    assert grade.error.kind == "timeout"
-    assert "write it with fewer repetitions" in grade.why
+    assert (grade.error.kind, grade.error.fault) == ("timeout", "candidate")
+    assert "the output is too long for it" in grade.why
 
 
-def test_matches_that_each_read_to_the_end_are_given_up() -> None:
-    with pytest.raises(GradingError, match="take longer than a second"):
+@pytest.mark.parametrize(
+    ("pattern", "text", "score"),
+    [
+        (r"FBN1.{0,200}pathogenic", "x" * 200_000, 0.0),
+        (r"^.{1,900}$", "x" * 60_000, 0.0),
+        (r"\p{L}{1,8}", "?" * 100_000, 0.0),
+        (r"^.{1,1000}$", "x" * 100_000, 0.0),
+    ],
+)
+def test_a_hundred_kilobytes_are_searched_whatever_the_pattern(pattern: str, text: str, score: float) -> None:
+    grade = regex(pattern)(text)
+    assert (grade.score, grade.error) == (score, None)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instructions"), [(r"[\p{L} ]{1,200}", "239,603"), (r"^(\p{L}{2,10} ?){1,3}$", "")]
+)
+def test_a_pattern_of_too_many_instructions_is_refused_with_its_size_and_the_remedy(
+    pattern: str, instructions: str
+) -> None:
+    with pytest.raises(ValueError, match="instructions, and 10,000 are possible; repeat classes") as caught:
+        regex(pattern)
+    assert f"it needs {instructions}" in str(caught.value)
+    assert "`length`" in str(caught.value)
+
+
+def test_matches_that_each_read_to_the_end_are_given_up_as_the_patterns_fault() -> None:
+    with pytest.raises(GradingError, match="takes longer than 2 s") as caught:
         list(compiled(".*;|x").finditer("x" * 1_000_000))
+    assert (caught.value.error.kind, caught.value.error.fault) == ("timeout", "grader")

@@ -96,11 +96,16 @@ def _parameters(arguments: ast.arguments) -> int:
     return len(named) + (arguments.vararg is not None) + (arguments.kwarg is not None)
 
 
-def plain_json(value: Any, what: str) -> Any:
+def plain_json(value: Any, what: Literal["the sample", "the item"]) -> Any:
     """The value as JSON has it (dicts, lists, texts, numbers, booleans, None); GradingError where it is none."""
     try:
         return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as problem:
+    except RecursionError:
+        detail = f"{what} is nested too deeply to be handed over"
+        if what == "the sample":
+            raise GradingError("sample_parse_error", detail, "candidate") from None
+        raise GradingError("other_error", detail) from None
+    except (TypeError, ValueError) as problem:
         raise GradingError("other_error", f"{what} is not JSON, so it cannot be handed over: {problem}") from None
 
 

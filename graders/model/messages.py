@@ -56,13 +56,19 @@ class OutputText(WirePart):
     text: Template
 
 
+def _no_file(given: Any) -> Any:
+    if given is not None:
+        raise ValueError("an image is given by its image_url here, not by a file of the service; leave file_id out")
+    return given
+
+
 class InputImage(WirePart):
     """An image, by its web address or as a `data:` URL."""
 
     type: Literal["input_image"]
     image_url: Template
     detail: Annotated[Literal["high", "low", "auto"], BeforeValidator(lambda given: given or "auto")] = "auto"
-    file_id: None = None  # in OpenAI's examples, always null
+    file_id: Annotated[None, BeforeValidator(_no_file)] = None  # in OpenAI's examples, always null
 
 
 class _Audio(WirePart):
@@ -77,21 +83,22 @@ class InputAudio(WirePart):
     input_audio: _Audio
 
 
+TEXT, LIST = "(a text)", "(a list)"  # tags that no `type` of a user's can be
 _KINDS = ("input_text", "output_text", "input_image", "input_audio")
 
 
 def _kind(given: Any) -> str:
     """Which of the shapes of content this is; a tag that is none of them is refused by `_known_kind`."""
     if isinstance(given, str):
-        return "text"
+        return TEXT
     if isinstance(given, list | tuple):
-        return "list"
+        return LIST
     return str(given.get("type") if isinstance(given, Mapping) else getattr(given, "type", None))
 
 
 def _known_kind(given: Any) -> Any:
     kind = _kind(given)
-    if kind not in ("text", "list", *_KINDS):
+    if kind not in (TEXT, LIST, *_KINDS):
         raise ValueError(
             f"content is a text, an object with a 'type', or a list of these, not {short(given)}; "
             f"{nearest(kind, _KINDS)}"
@@ -100,13 +107,13 @@ def _known_kind(given: Any) -> Any:
 
 
 def _known_part(given: Any) -> Any:
-    if _kind(given) == "list":
+    if _kind(given) == LIST:
         raise ValueError(f"a list inside a list of content; write its elements in the outer one, not {short(given)}")
     return _known_kind(given)
 
 
 Part = Annotated[
-    Annotated[Template, Tag("text")]
+    Annotated[Template, Tag(TEXT)]
     | Annotated[InputText, Tag("input_text")]
     | Annotated[OutputText, Tag("output_text")]
     | Annotated[InputImage, Tag("input_image")]
@@ -115,12 +122,12 @@ Part = Annotated[
     BeforeValidator(_known_part),
 ]
 Content = Annotated[
-    Annotated[Template, Tag("text")]
+    Annotated[Template, Tag(TEXT)]
     | Annotated[InputText, Tag("input_text")]
     | Annotated[OutputText, Tag("output_text")]
     | Annotated[InputImage, Tag("input_image")]
     | Annotated[InputAudio, Tag("input_audio")]
-    | Annotated[list[Part], Tag("list"), Field(min_length=1)],
+    | Annotated[list[Part], Tag(LIST), Field(min_length=1)],
     Discriminator(_kind),
     BeforeValidator(_known_kind),
 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from graders.imports.converted import Converted, read_yaml
+from graders.convert.converted import Converted, read_yaml
 from graders.sample import read_json
 from graders.template import short
 
@@ -372,7 +372,7 @@ SHORT_FORM = re.compile(r"(not-)?([a-z][a-z-]*(?::[a-z-]+)?)(?:\((\d+(?:\.\d+)?)
 
 def assertion_from_text(text: str) -> dict[str, Any]:
     """An assertion in the short form of CSV files: `type: value`, `type(threshold): value`, else `equals`."""
-    from graders.imports.promptfoo_assertions import TYPES
+    from graders.convert.promptfoo_assertions import TYPES
 
     if text.startswith("file://") and re.search(r"\.(py|js|ts)(:|$)", text):
         return {"type": "python" if ".py" in text else "javascript", "value": text}

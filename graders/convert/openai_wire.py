@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from graders.convert.converted import Converted, part_key
 from graders.grader import Grader
-from graders.imports.converted import Converted, part_key
 from graders.registry import load
 from graders.template import short
 from graders.variables import missing_variables
@@ -139,4 +139,7 @@ def _pass_rule(converted: Converted, criteria: Mapping[str, Grader]) -> None:
     if len(parts) == 1 and next(iter(criteria.values())).type in ("string_check", "label_model"):
         return  # its score is its pass rule
     whole = {"type": "min", "name": "passes", "graders": parts} if len(parts) > 1 else next(iter(parts.values()))
-    converted.add("passes", load({**whole, "name": "passes"}))
+    try:
+        converted.add("passes", load({**whole, "name": "passes"}))
+    except ValueError as problem:  # a threshold that every output passes, or none
+        converted.lost("testing_criteria", "whether an item passes", str(problem))

@@ -150,7 +150,7 @@ def convert(path: Path, judge: str = "") -> Converted:
     `judge` is the model of graders for which the source names none. Raises ValueError where the file is none of
     these, or holds a grader that cannot be loaded.
     """
-    from graders.imports import openai_wire, promptfoo
+    from graders.convert import openai_wire, promptfoo
 
     source = read_source(path)
     readers: list[tuple[Callable[[Any], bool], Callable[[Mapping[str, Any]], Converted]]] = [

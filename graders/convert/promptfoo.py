@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from graders.grader import Grader
-from graders.imports.converted import Converted, part_key
-from graders.imports.promptfoo_assertions import (
+from graders.convert.converted import Converted, part_key
+from graders.convert.promptfoo_assertions import (
     KNOWN_KEYS,
     Assertion,
     Definition,
@@ -26,7 +25,8 @@ from graders.imports.promptfoo_assertions import (
     verdict,
     weight_of,
 )
-from graders.imports.promptfoo_tests import Case, Files, NotCarriedError, TestReader, as_template, with_variables
+from graders.convert.promptfoo_tests import Case, Files, NotCarriedError, TestReader, as_template, with_variables
+from graders.grader import Grader
 from graders.registry import load
 from graders.template import parse, short
 from graders.variables import missing_variables

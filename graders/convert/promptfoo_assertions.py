@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from graders.imports.converted import Converted, part_key, read_yaml
-from graders.imports.promptfoo_tests import Case, Files, NotCarriedError, as_template, js_text, split_commas
+from graders.convert.converted import Converted, part_key, read_yaml
+from graders.convert.promptfoo_tests import Case, Files, NotCarriedError, as_template, js_text, split_commas
 from graders.template import nearest, short
 
 Definition: TypeAlias = dict[str, Any]
