@@ -28,7 +28,7 @@ sys.path[0] = str(ROOT)
 
 from graders import Grade, Grader, Sample, load  # noqa: E402
 from graders.algebra.formula import parse as parse_formula  # noqa: E402
-from graders.convert.converted import convert  # noqa: E402
+from graders.convert import convert  # noqa: E402
 from graders.grade import ERROR_KINDS  # noqa: E402
 from graders.offline.where import Where  # noqa: E402
 from graders.sample import read_json  # noqa: E402

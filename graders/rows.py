@@ -81,25 +81,6 @@ def read_row(place: str, line: bytes) -> dict[str, Any]:
     return row
 
 
-def read_grading_rows(data: Any, output: str = OUTPUT, max_bytes: int = MAX_ROW_BYTES) -> Iterator[GradingRow]:
-    """Stored outputs to grade, from a file (JSON Lines, JSON, CSV, Parquet), a frame, or any iterable of dicts.
-
-    A row is `{"id"?, "item": {...}, "sample": {"output_text": "..."}}`, or flat: the column `output` is the
-    sample and all others are the item. A row without an id takes its number, counted from 1. Raises ValueError
-    naming the place of a row without an output, and of an id that came before.
-    """
-    from graders.offline.ids import Ids
-    from graders.offline.sources import open_source
-
-    source = open_source(data, max_bytes)
-    ids = Ids(source)
-    for raw in source.raws():
-        row = grading_row(source.place(raw), raw.number, source.row(raw), output)
-        ids.add(row.id, row.place)
-        yield row
-    ids.check()
-
-
 def grading_row(place: str, number: int, row: Mapping[str, Any], output: str = OUTPUT) -> GradingRow:
     """The row as it is graded; ValueError with its place for one that lacks an item or an output."""
     if "item" in row or isinstance(row.get("sample"), Mapping):

@@ -47,7 +47,9 @@ def _parse_variable(text: str) -> Variable:
         )
     namespace, steps = match.groups()
     if namespace not in ("item", "sample"):
-        raise ValueError(f"template variable {short(text)}: the namespace must be 'item' or 'sample', not {namespace!r}")
+        raise ValueError(
+            f"template variable {short(text)}: the namespace must be 'item' or 'sample', not {short(namespace)}"
+        )
     path = tuple(name or int(index) for name, index in STEP.findall(steps))
     if namespace == "sample" and path[0] not in SAMPLE_FIELDS:
         raise ValueError(

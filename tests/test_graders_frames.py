@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from graders.offline import ids as ids_module
 from graders.offline.ids import Ids
+from graders.offline.read import read_grading_rows
 from graders.offline.sources import JsonArray, open_source, plain
-from graders.rows import GradingRow, read_grading_rows
+from graders.rows import GradingRow
 
 ROOT = Path(__file__).parent.parent
 FLAT: list[dict[str, Any]] = [
@@ -72,7 +73,7 @@ def as_data_set(folder: Path) -> Any:
     program = (
         "import sys; sys.path = [p for p in sys.path if p not in ('', sys.argv[1])]\n"
         "import json, datasets; rows = datasets.Dataset.from_list(json.loads(sys.argv[2]))\n"
-        "sys.path.append(sys.argv[1]); from graders.rows import read_grading_rows\n"
+        "sys.path.append(sys.argv[1]); from graders.offline.read import read_grading_rows\n"
         "print(json.dumps([[row.id, row.item, row.sample.output_text] for row in read_grading_rows(rows)]))"
     )
     done = subprocess.run(
@@ -315,7 +316,7 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path) -> None:
     (tmp_path / "data.parquet").write_text("")
     program = (
         "import sys; sys.modules['pyarrow'] = None\n"
-        "from graders.rows import read_grading_rows\n"
+        "from graders.offline.read import read_grading_rows\n"
         "list(read_grading_rows(sys.argv[1]))"
     )
     done = subprocess.run(

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from graders import load
-from graders.convert.converted import Converted, Remark, convert, file_stem
+from graders.convert import convert
+from graders.convert.converted import Converted, Remark, file_stem
 from graders.convert.openai_wire import from_eval, from_job
 from rft_loop.cli import app
 

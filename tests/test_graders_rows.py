@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from graders.rows import read_grading_rows
+from graders.offline.read import read_grading_rows
 
 GOOD: dict[str, Any] = {"item": {"gene": "x"}, "output_text": "x"}
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from graders import Interval, Summary, bootstrap, grade_many, load, summarise
-from graders.rows import read_grading_rows
+from graders.offline.read import read_grading_rows
 from rft_loop.recipe import differing_key, load_recipe
 from rft_loop.record import open_run, working_seconds
 

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from graders.offline.read import read_grading_rows
 from graders.offline.sources import open_parquet, parquet_rows
-from graders.rows import read_grading_rows, read_rows
+from graders.rows import read_rows
 from graders.statistics import Interval, bootstrap, mcnemar, sign_flip
 from graders.template import nearest, short
 

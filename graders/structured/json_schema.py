@@ -12,8 +12,9 @@ from pydantic import BeforeValidator
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
 from graders.sample import Item, Sample
+from graders.structured.budget import budgeted
 from graders.structured.partial import Credit
-from graders.structured.schema import Schema, compile_schema, compile_value, described, remembering, unwrapped
+from graders.structured.schema import Schema, compile_schema, compile_value, described, unwrapped
 from graders.structured.values import read_output
 from graders.template import Template, Variable, parse, resolve, short
 
@@ -60,7 +61,7 @@ with warnings.catch_warnings():
             schema = self._own or compile_value(_of_item(self.schema, sample, item))
             value = read_output(self.input, sample, item)
             try:
-                with remembering():
+                with budgeted():
                     reasons = list(islice(schema.errors(value), MOST_REASONS + 1))
                     if not reasons:
                         return Grade(1.0, "valid against the schema", extracted=value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from graders.pattern import compiled
+from graders.structured.budget import name_matches, spend
 from graders.structured.schema import Schema, unnamed
 
 WHOLE = ("type", "const", "enum")  # a value that breaks one of these is worth nothing
@@ -48,6 +48,7 @@ class Credit:
         if not isinstance(value, dict | list) or isinstance(part, bool):
             return 0.0
         conjuncts = list(self._in_place(part))
+        spend(len(conjuncts) * (1 + len(value)))
         if False in conjuncts or not all(self.schema.holds(value, _only(each, WHOLE)) for each in conjuncts):
             return 0.0
         broken = sum(self._breaks_a_rule(value, each) for each in conjuncts)
@@ -118,7 +119,7 @@ def _of_field(name: str, conjuncts: Sequence[dict[str, Any]]) -> Iterator[Any]:
         if name in each.get("properties", {}):
             yield each["properties"][name]
         for pattern, below in each.get("patternProperties", {}).items():
-            if compiled(pattern).search(name) is not None:
+            if name_matches(pattern, name):
                 yield below
         if "additionalProperties" in each and unnamed({name: None}, each):
             yield each["additionalProperties"]

@@ -1,7 +1,7 @@
 """JSON Schemas made safe to use on what a model wrote: checked whole at load, offline, with linear-time patterns.
 
 Validation is jsonschema's. What differs: `pattern` and `patternProperties` are RE2's (graders/pattern.py), not
-Python's `re`; `uniqueItems` takes linear time; `multipleOf` counts in decimals, so that 0.3 is a multiple of 0.1; a
+Python's `re`; the steps of a grading are limited (graders/structured/budget.py); `uniqueItems` takes linear time; `multipleOf` counts in decimals, so that 0.3 is a multiple of 0.1; a
 `$ref` out of the schema is refused, never fetched. `format` is a remark, as the specification has it.
 """
 
@@ -10,8 +10,6 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -21,6 +19,7 @@ from typing import Any
 from graders.grade import GradingError
 from graders.pattern import compiled
 from graders.sample import read_json
+from graders.structured.budget import counted, known, matches, name_matches
 from graders.structured.values import check, fingerprint
 from graders.template import nearest, short
 
@@ -74,10 +73,6 @@ REMARKS = [
     "maxContains",
     "nullable",
 ]
-
-# (a `$ref`, the id of a value) -> whether the value is valid there, "" if so, else what is wrong
-_known: ContextVar[dict[tuple[str, int], str] | None] = ContextVar("known", default=None)
-
 
 def unwrapped(given: Any) -> Any:
     """The schema itself, also where it comes as OpenAI's `response_format`, nested or flat."""
@@ -265,40 +260,32 @@ def _safe(stock: Any) -> Any:
     """A validator class of jsonschema with its keywords replaced where an output could make them hang."""
     from jsonschema.validators import extend
 
-    ours = {
+    ours: dict[str, Any] = {
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
         "uniqueItems": _unique_items,
         "multipleOf": _multiple_of,
     }
-    return extend(stock, ours | {"$ref": _once(stock.VALIDATORS["$ref"])})  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def remembering() -> Iterator[None]:
-    """Inside, a value is checked once against what a `$ref` names: `anyOf` in a recursive schema would double it."""
-    token = _known.set({})
-    try:
-        yield
-    finally:
-        _known.reset(token)
+    ours = {**stock.VALIDATORS, **ours, "$ref": _once(stock.VALIDATORS["$ref"])}
+    limited = {keyword: counted(keyword, follow) for keyword, follow in ours.items()}
+    return extend(stock, limited)  # type: ignore[no-untyped-call]
 
 
 def _once(follow: Any) -> Any:
+    """A value is checked once against what a `$ref` names: `anyOf` in a recursive schema would double it."""
+
     def followed(validator: Any, reference: str, instance: Any, schema: Any) -> Iterator[Any]:
-        known = _known.get()
-        if known is None:
-            known = {}
-        wrong = known.get((reference, id(instance)))
+        verdicts, key = known(), (reference, id(instance))
+        wrong = verdicts.get(key)
         if wrong is not None:
             if wrong:
                 yield _error(wrong)
             return
         for error in follow(validator, reference, instance, schema):
-            known.setdefault((reference, id(instance)), error.message)
+            verdicts.setdefault(key, error.message)
             yield error
-        known.setdefault((reference, id(instance)), "")
+        verdicts.setdefault(key, "")
 
     return followed
 
@@ -310,7 +297,7 @@ def _error(message: str) -> Any:
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
-    if isinstance(instance, str) and compiled(pattern).search(instance) is None:
+    if isinstance(instance, str) and not matches(pattern, instance):
         yield _error(f"{short(instance)} does not match {pattern!r}")
 
 
@@ -318,16 +305,14 @@ def _pattern_properties(validator: Any, patterns: Mapping[str, Any], instance: A
     if isinstance(instance, dict):
         for pattern, below in patterns.items():
             for name, value in instance.items():
-                if compiled(pattern).search(name) is not None:
+                if name_matches(pattern, name):
                     yield from validator.descend(value, below, path=name, schema_path=pattern)
 
 
 def unnamed(instance: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
     """The properties that neither `properties` nor `patternProperties` of a schema names."""
     named, patterns = schema.get("properties", {}), schema.get("patternProperties", ())
-    return [
-        name for name in instance if name not in named and not any(compiled(each).search(name) for each in patterns)
-    ]
+    return [name for name in instance if name not in named and not any(name_matches(each, name) for each in patterns)]
 
 
 def _additional_properties(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[Any]:

@@ -19,7 +19,7 @@ def convert(
     judge: Annotated[str, typer.Option(help="Model of graders for which the source names none.")] = "",
 ) -> None:
     """Turn OpenAI's jobs and evals, or a Promptfoo config, into graders; what cannot be carried is listed."""
-    from graders.convert.converted import convert as read
+    from graders.convert import convert as read
 
     if out.name in PACKAGES:
         raise ValueError(
