@@ -11,8 +11,9 @@ from graders.grade import GradingError
 from graders.pattern import MAX_WORK, compiled
 from graders.structured.values import size
 
-MAX_STEPS = 200_000  # about a second
+MAX_STEPS = 300_000  # at most about a second
 WORK = MAX_WORK // MAX_STEPS  # of a pattern, for one step: the largest search allowed takes them all
+CHOICES = 16  # of `enum`, compared for one step
 MESSAGE = 100  # characters of an error's message, which quotes the value whole, for one step
 EACH = (
     "items",
@@ -103,7 +104,11 @@ def counted(keyword: str, follow: Keyword) -> Keyword:
 
 
 def _steps(keyword: str, rule: Any, instance: Any) -> int:
-    steps = 1 + len(rule) if isinstance(rule, list | dict) else 1
+    if keyword == "enum":
+        return 1 + len(rule) // CHOICES
+    steps = 4 if keyword == "$ref" else 1
+    if isinstance(rule, list | dict):
+        steps += len(rule)
     if isinstance(instance, list | dict):
         if keyword in EACH:
             steps += len(instance)

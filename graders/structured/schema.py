@@ -1,8 +1,9 @@
 """JSON Schemas made safe to use on what a model wrote: checked whole at load, offline, with linear-time patterns.
 
 Validation is jsonschema's. What differs: `pattern` and `patternProperties` are RE2's (graders/pattern.py), not
-Python's `re`; the steps of a grading are limited (graders/structured/budget.py); `uniqueItems` takes linear time; `multipleOf` counts in decimals, so that 0.3 is a multiple of 0.1; a
-`$ref` out of the schema is refused, never fetched. `format` is a remark, as the specification has it.
+Python's `re`; the steps of a grading are limited (graders/structured/budget.py); `uniqueItems` takes linear time;
+`multipleOf` counts in decimals, so that 0.3 is a multiple of 0.1; a `$ref` out of the schema is refused, never
+fetched. `format` is a remark, as the specification has it.
 """
 
 from __future__ import annotations
