@@ -72,7 +72,8 @@ def keyed(given: Any) -> dict[str, Any]:
         raise ValueError("no graders; give at least one, by the name the formula calls it")
     for key in given:
         if not (isinstance(key, str) and key.isidentifier()):
-            raise ValueError(f"{key!r} cannot be written in a formula; use letters, digits and _, such as 'my_part'")
+            hint = "use letters, digits and _, such as 'my_part'"
+            raise ValueError(f"{short(key)} cannot be written in a formula; {hint}")
     return {
         key: {**part, "name": part.get("name") or key} if isinstance(part, Mapping) else part
         for key, part in given.items()
@@ -86,7 +87,7 @@ def _by_name(graders: Sequence[Any]) -> dict[str, Any]:
         if not key:
             raise ValueError(f"grader {number} of the list has no name, so no formula could refer to it; give it one")
         if key in named:
-            raise ValueError(f"two graders of the list are called {key!r}; give each its own name")
+            raise ValueError(f"two graders of the list are called {short(key)}; give each its own name")
         named[key] = part
     return named
 

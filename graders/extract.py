@@ -19,11 +19,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from graders.grade import GradingError
 from graders.pattern import compiled
 from graders.sample import Sample, read_json
-from graders.template import STEP, follow, nearest, short
+from graders.template import follow, nearest, short
+from graders.text.finders import boxes, fences, parse_path, without_thinking
+from graders.text.marks import visible
 
-BOX_TOKEN = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)  # \{ and \} are letters, not braces
-FENCE_LINE = re.compile(r" {0,3}(`{3,})([^`]*)")
-JSON_PATH = re.compile(r"(?:\.[\w-]+|\[-?\d+\])+")
 MAX_MATCHES = 100_000  # of a regex in one output
 
 
@@ -62,23 +61,7 @@ class Boxed(_OneOfSeveral):
     rule: Literal["boxed"]
 
     def find(self, text: str) -> str:
-        return self.choose(_boxes(text), "\\boxed{...}")
-
-
-def _boxes(text: str) -> list[str]:
-    found: list[tuple[int, int]] = []
-    opened: list[int] = []  # where the content of each open brace starts; -1 for a brace that is no box
-    if "\\boxed" not in text:
-        return []
-    for token in BOX_TOKEN.finditer(text):
-        mark = token[0]
-        if mark[-1] == "{" and mark != "\\{":
-            opened.append(token.end() if len(mark) > 1 else -1)
-        elif mark == "}" and opened and (start := opened.pop()) >= 0:
-            while found and found[-1][0] > start:
-                found.pop()
-            found.append((start, token.start()))
-    return [text[start:end].strip() for start, end in found]
+        return self.choose(boxes(text).contents, "\\boxed{...}")
 
 
 class Tag(_OneOfSeveral):
@@ -113,7 +96,7 @@ def _tag_name(name: str) -> str:
 
 
 class Fence(_OneOfSeveral):
-    """The lines of a ``` fence, of any language or of the one named."""
+    """The lines of a code fence, of backticks or tildes, of any language or of the one named."""
 
     rule: Literal["fence"]
     language: str | None = None
@@ -127,26 +110,11 @@ class Fence(_OneOfSeveral):
 
     def find(self, text: str) -> str:
         language = self.language or ""
-        return self.choose(_fences(text, language, self.which), f"```{language} fence")
-
-
-def _fences(text: str, language: str, which: str) -> list[str]:
-    answers: list[str] = []
-    ticks, start, fits, place = 0, 0, False, 0
-    for line in text.split("\n"):
-        mark = FENCE_LINE.fullmatch(line)
-        if mark and not ticks:
-            word = mark[2].split(maxsplit=1)[:1]
-            fits = not language or (word != [] and word[0].casefold() == language.casefold())
-            ticks, start = len(mark[1]), place + len(line) + 1
-        elif mark and len(mark[1]) >= ticks and not mark[2].strip():
-            if fits:
-                answers.append(text[start : max(start, place - 1)].removesuffix("\r"))
-            ticks = 0
-        place += len(line) + 1
-    if ticks and fits and not (answers and which == "first"):
-        raise LookupError(f"a ```{language} fence is never closed")
-    return [answer if answer.strip() else "" for answer in answers]
+        found = [block for block in fences(text) if block.is_in(language)]
+        if found and not found[-1].closed and (self.which != "first" or len(found) == 1):
+            raise LookupError(f"a ```{language} fence is never closed")
+        answers = [block.content if visible(block.content) else "" for block in found]
+        return self.choose(answers, f"```{language} fence")
 
 
 class Json(_Rule):
@@ -159,8 +127,8 @@ class Json(_Rule):
     @field_validator("path")
     @classmethod
     def _leads_somewhere(cls, path: str | None) -> str | None:
-        if path is not None and not JSON_PATH.fullmatch(_dotted(path)):
-            raise ValueError(f"{path!r} is not a path into JSON; write it as 'answer.value' or '[0].value'")
+        if path is not None:
+            parse_path(path)
         return path
 
     def find(self, text: str) -> str:
@@ -180,13 +148,7 @@ class Json(_Rule):
 
     @cached_property
     def _steps(self) -> tuple[str | int, ...]:
-        if self.path is None:
-            return ()
-        return tuple(name or int(index) for name, index in STEP.findall(_dotted(self.path)))
-
-
-def _dotted(path: str) -> str:
-    return path if path.startswith("[") else f".{path}"
+        return () if self.path is None else parse_path(self.path)
 
 
 def _as_text(value: Any, path: str | None) -> str:
@@ -208,7 +170,7 @@ class Regex(_OneOfSeveral):
     rule: Literal["regex"]
     pattern: str
     flags: str = ""
-    group: int | str | None = None
+    group: Annotated[int, Field(strict=True)] | str | None = None
 
     @model_validator(mode="after")
     def _compiles(self) -> Regex:
@@ -246,10 +208,16 @@ class After(_OneOfSeveral):
         return marker
 
     def find(self, text: str) -> str:
-        pieces = text.split(self.marker)[1:]
+        pieces = self._marker.split(text)[1:]
         if self.until == "line":
             pieces = [piece.partition("\n")[0] for piece in pieces]
         return self.choose([piece.strip() for piece in pieces], f"text after {short(self.marker)}")
+
+    @cached_property
+    def _marker(self) -> re.Pattern[str]:
+        """The marker; one of a single sign, such as ####, is not found in a longer run of it."""
+        marker, sign = re.escape(self.marker), re.escape(self.marker[0])
+        return re.compile(f"(?<!{sign}){marker}(?!{sign})" if len(set(self.marker)) == 1 else marker)
 
 
 class FinalLine(_Rule):
@@ -265,7 +233,7 @@ class FinalLine(_Rule):
 
 
 class AfterThinking(_Rule):
-    """What stands after the last `</think>`; the whole text where nothing was thought aloud."""
+    """What stands after the last `</think>`, up to a `<think>` that stays open; all of it where neither stands."""
 
     rule: Literal["after_thinking"]
     name: str = "think"
@@ -276,12 +244,14 @@ class AfterThinking(_Rule):
         return _tag_name(name)
 
     def find(self, text: str) -> str:
-        rest = text.rpartition(f"</{self.name}>")[2]
-        if f"<{self.name}>" in rest:
+        rest = without_thinking(text, self.name).strip()
+        if rest:
+            return rest
+        if not text.strip():
+            raise LookupError("the output is blank")
+        if text.rfind(f"<{self.name}") > text.rfind(f"</{self.name}"):
             raise LookupError(f"<{self.name}> is never closed, so nothing was answered")
-        if not rest.strip():
-            raise LookupError(f"nothing stands after </{self.name}>" if rest != text else "the output is blank")
-        return rest.strip()
+        raise LookupError(f"nothing stands after </{self.name}>")
 
 
 class FirstOf(_Rule):

@@ -15,7 +15,7 @@ ERROR_KINDS: Mapping[str, str] = {
     "sample_parse_error": "the output does not parse into the form the grader reads",
     "truncated_observation_error": "the output was cut at the token limit",
     "unresponsive_reward_error": "no scoreable output came back",
-    "invalid_variable_error": "a template names a variable that neither the item nor the sample has",
+    "invalid_variable_error": "a template names a variable that neither the item nor the sample has, or that is null",
     "python_grader_server_error": "the sandbox of a python grader failed",
     "python_grader_runtime_error": "a python grader raised or returned no number",
     "model_grader_server_error": "the judge model could not be reached or sampled",
@@ -25,7 +25,7 @@ ERROR_KINDS: Mapping[str, str] = {
     # Ours
     "extraction_failed": "the output holds no answer where `extract` looks for one",
     "not_installed": "what this grader needs to run is not installed; the detail says how to get it",
-    "invalid_reference": "the item's reference is missing, empty, or not among the allowed names",
+    "invalid_reference": "the item's reference cannot be used: blank, of a wrong type, or not among what is allowed",
     "nonfinite": "the score came out as NaN or infinite",
     "out_of_range": "the score lies outside the range the grader declares",
     "timeout": "the grader took longer than it may",

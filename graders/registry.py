@@ -190,7 +190,7 @@ def _path_in(wire: Any, location: Sequence[str | int]) -> list[str | int]:
     """Where in the definition a finding is: pydantic's location without the tags of the shapes it tried."""
     path, value = [], wire
     for number, step in enumerate(location, start=1):
-        is_there = step in value if isinstance(value, Mapping) else isinstance(value, list) and isinstance(step, int)
+        is_there = step in (value if isinstance(value, Mapping) else range(len(value) if isinstance(value, list) else 0))
         if is_there:
             value = value[step]
         if is_there or number == len(location):

@@ -80,6 +80,11 @@ def variables_of(definition: BaseModel) -> Iterator[tuple[str, Variable]]:
                 yield place, piece
 
 
+def item_variables(definition: BaseModel) -> list[str]:
+    """The variables of the item that a grader's templates name, `item.gene`, each once, in order."""
+    return list(dict.fromkeys(one.text for _, one in variables_of(definition) if one.namespace == "item"))
+
+
 def missing_variables(
     definition: BaseModel, items: Iterable[Item] = (), schema: Mapping[str, Any] | None = None, rows: int = 100
 ) -> list[Missing]:

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graders import Grade, Grader, GradingError, Item, Sample, load
+from graders import Grade, Grader, GradingError, Item, Sample, as_grader, load
 from graders.algebra import Finding, cascade, clip, findings, gate, piecewise, when
 from graders.algebra.combine import Max, Min, Product, WeightedSum
 from graders.algebra.multi import Multi
@@ -232,7 +233,104 @@ def test_spoiling_two_parts_at_once_does_not_pay_either() -> None:
 
 def test_where_the_candidate_spoils_what_a_formula_cannot_do_without_the_whole_is_still_decided() -> None:
     assert score(Multi(graders={"a": A}, calculate_output="1 / a"), a="spoiled") == 1.0
-    assert score(Multi(graders={"a": A}, calculate_output="log(a)"), a="spoiled") < -3
+    assert score(Multi(graders={"a": A}, calculate_output="log(a)"), a="spoiled") <= 0.0
+
+
+def limitless(sample: Sample, item: Item) -> float:
+    if sample.output_text == "spoiled":
+        raise GradingError("sample_parse_error", "no number", "candidate")
+    return float(item["f"])
+
+
+@pytest.mark.parametrize(
+    "grader",
+    [
+        clip(as_grader(limitless), -1, 1),
+        clip(A - as_grader(limitless), -1, 1),
+        Multi(graders={"f": as_grader(limitless)}, calculate_output="max(-1, min(1, f))"),
+        Multi(graders={"f": as_grader(limitless)}, calculate_output="min(1, abs(f - 3)) - 1"),
+        piecewise(as_grader(limitless), [(-2, -1), (2, 1)]),
+        piecewise(as_grader(limitless), [(-2, 1), (2, -1)]),
+    ],
+)
+def test_a_spoiled_part_without_limits_counts_as_worse_than_whatever_it_might_have_scored(grader: Grader) -> None:
+    low, _ = grader.range
+    assert low == -1.0
+    spoiled = grader("spoiled", {"f": 0, "a": 1})
+    assert spoiled.score == low
+    assert spoiled.error is not None
+    assert spoiled.error.fault == "candidate"
+
+
+def test_a_spoiled_part_beside_one_without_limits_costs_its_own_credit_alone() -> None:
+    grader = clip(0.5 * as_grader(limitless) + 0.5 * A)
+    assert score(grader, a="spoiled", f=0.8) == 0.4
+    assert grader("x", {"a": "spoiled", "f": 0.8}).why.startswith("clip(grader, 0, 1) = clip(0.4, 0, 1) = 0.4 (")
+
+
+def test_a_whole_that_has_no_lowest_score_gets_no_credit_for_a_spoiled_part_and_is_told_of() -> None:
+    function = as_grader(limitless)
+    assert (1 - function)("spoiled", {"f": 10}).score == 0.0
+    assert (A + function)("spoiled", {"f": 10, "a": 1}).score == 0.0
+    advice = "so an output that cannot be read may score more than a bad one: clip it"
+    assert Finding("limitless", f"has no limits, {advice}") in findings(1 - function)
+    assert Finding("", f"has no lowest score, {advice}") in findings(function)
+    assert Finding("", f"has no lowest score, {advice}") in findings(Multi(graders={"a": A}, calculate_output="log(a)"))
+    assert findings(clip(1 - function)) == []
+    beside = Multi(graders={"free": function, "held": clip(function)}, calculate_output="held - free")
+    assert [place for place, _ in findings(beside)] == ["", "free"]
+
+
+def test_where_no_score_of_a_spoiled_part_is_known_to_be_the_worst_the_lower_bound_counts() -> None:
+    grade = Multi(graders={"a": A, "b": B}, calculate_output="b + abs(a - 0.5)")("x", {"a": "spoiled", "b": 0.25})
+    assert grade.formula == "b + abs(a - 0.5) = 0.25 + abs(a - 0.5) = 0.25"
+    assert "a: a cannot read it, so the whole counts as the least it could be" in grade.why
+
+
+def test_of_many_spoiled_parts_the_worst_together_counts() -> None:
+    parts = [Leaf(name=name) for name in "abcdef"]
+    signed = 2 * Leaf(name="z") - 1
+    grader = Multi(graders={**{part.name: part for part in parts}, "z": signed}, calculate_output="a*b*c*d*e*f*z")
+    assert grader.range == (-1.0, 1.0)
+    assert score(grader, **dict.fromkeys("abcdef", 1), z=0) == -1.0
+    assert score(grader, **dict.fromkeys("abcdefz", "spoiled")) == -1.0
+
+
+def calls(run: Callable[[], Any]) -> int:
+    """How many calls a run makes: its cost, on any machine."""
+    made = 0
+
+    def count(*_: Any) -> None:
+        nonlocal made
+        made += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        run()
+    finally:
+        sys.setprofile(before)
+    return made
+
+
+@pytest.mark.parametrize("formula", ["({total})/{n} * (1 - abs({total} - 5)/{n})", "abs({total} - 5)"])
+@pytest.mark.parametrize("number", [10, 100])
+def test_an_output_that_spoils_every_part_costs_a_few_times_an_honest_one(number: int, formula: str) -> None:
+    keys = [f"x{index}" for index in range(number)]
+    text = formula.format(total="+".join(keys), n=number)
+    grader = Multi(graders=dict.fromkeys(keys, Leaf(name="all")), calculate_output=text)
+    honest, spoiled = (calls(lambda given=given: grader("x", {"all": given})) for given in (1, "spoiled"))  # type: ignore[misc]
+    assert spoiled < 5 * honest
+
+
+def test_the_findings_of_a_sum_of_very_many_parts_cost_in_proportion() -> None:
+    def of(number: int) -> int:
+        keys = [f"x{index}" for index in range(number)]
+        grader = Multi(graders=dict.fromkeys(keys, A), calculate_output=f"({'+'.join(keys)})/{number}")
+        assert findings(grader) == []
+        return calls(lambda: findings(grader))
+
+    assert of(2000) < 20 * of(200)
 
 
 SCORES = st.sampled_from([0.0, 0.25, 0.33, 0.5, 0.75, 1.0])
@@ -289,6 +387,7 @@ LEAVES = st.one_of(
     st.sampled_from(NAMES).map(lambda name: Leaf(name=name)),
     st.sampled_from(NAMES).map(lambda name: Leaf(name=name, low=0)),
 )
+LIMITLESS = st.just(Leaf(name="u", low=-math.inf, high=math.inf))
 SIGNED_LEAVES = st.sampled_from(NAMES).map(lambda name: Leaf(name=name, low=-1))
 
 
@@ -303,15 +402,19 @@ def test_a_score_always_lies_in_the_range_that_follows_from_the_parts(grader: Gr
 
 @settings(max_examples=150, deadline=None)
 @given(
-    trees(LEAVES),
+    trees(st.one_of(LEAVES, LIMITLESS)),
     st.tuples(SCORES, SCORES, SCORES, SCORES),
-    st.sets(st.sampled_from(NAMES), min_size=1, max_size=2),
+    st.sets(st.sampled_from([*NAMES, "u"]), min_size=1, max_size=2),
 )
 def test_no_output_earns_more_by_being_unreadable(grader: Grader, given: tuple[float, ...], faults: set[str]) -> None:
-    honest = dict(zip(NAMES, given, strict=True))
+    honest = dict(zip(NAMES, given, strict=True)) | {"u": 0.5}
     spoiled = grader("x", honest | dict.fromkeys(faults, "spoiled"))
     assert spoiled.score is not None, spoiled.why
-    for values in itertools.product([0.0, 0.33, 0.5, 0.7, 1.0], repeat=len(faults)):
+    assert grader.range[0] <= spoiled.score <= grader.range[1]
+    if math.isinf(grader.range[0]):
+        return  # told by the findings
+    tried = [[-4.0, 0.3, 4.0] if name == "u" else [0.0, 0.33, 0.5, 0.7, 1.0] for name in sorted(faults)]
+    for values in itertools.product(*tried):
         readable = grader("x", honest | dict(zip(sorted(faults), values, strict=True)))
         assert readable.score is not None
         assert spoiled.score <= readable.score + 1e-9
@@ -579,7 +682,7 @@ def test_an_exported_grader_is_one_multi_that_gives_the_same_score(
 ) -> None:
     if not isinstance(grader, Composite):
         return
-    given[0] = data.draw(st.floats(0, 1))
+    given[0] = data.draw(st.integers(0, 10**6)) / 10**6  # not within the slack of an exported threshold
     scores = dict(zip(NAMES, given, strict=True))
     wire = grader.to_openai()
     assert wire["type"] == "multi"
@@ -594,6 +697,29 @@ def test_an_exported_threshold_is_exact(x: float, at: float) -> None:
     assert score(multi, a=x) == float(x >= at)
     beside = math.nextafter(at, -2)
     assert score(multi, a=beside if beside >= -1 else -1) == 0.0
+
+
+@pytest.mark.parametrize(
+    "grader",
+    [
+        (0.6 * A + 0.3 * B + 0.1 * C) >= 1,
+        when(0.6 * A - 0.1 * B, 1.0, 0.0),
+        Threshold(grader=piecewise(A, [(0, 0), (0.3, 0.1), (0.7, 0.3), (1, 1)]), at=1),
+        Threshold(grader=piecewise(D, [(0, 0), (0.3, 0.1), (0.6, 0.3), (1, 1)]), at=0.3),
+        Threshold(grader=WeightedSum(graders={"a": A, "b": B, "d": D}), at=(1 + 1 + 0.6) / 3),
+    ],
+)
+def test_an_exported_threshold_does_not_miss_by_the_rounding_of_what_is_below_it(grader: Grader) -> None:
+    scores = {"a": 1, "b": 1, "c": 1, "d": 0.6}
+    assert score(grader, **scores) == 1.0
+    assert score(imported(grader.to_openai()), **scores) == 1.0
+
+
+def test_an_exported_threshold_of_a_sum_is_exact_further_than_its_slack_from_it() -> None:
+    grader = (0.5 * A + 0.5 * B) >= 0.75
+    multi = imported(grader.to_openai())
+    assert multi.calculate_output == "max(0, min(1, 1 + floor((0.5*grader_a + 0.5*grader_b) - 0.75 + 0.000000001)))"
+    assert score(multi, a=1, b=0.5 - 1e-8) == score(grader, a=1, b=0.5 - 1e-8) == 0.0
 
 
 def test_a_nested_multi_is_flattened_with_keys_of_its_own() -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from graders import Grade, Grader, Item, Sample, load
+from graders import Grade, Grader, Item, Sample, as_grader, load
 from graders.testing.check import Report, check
-from graders.testing.variables import item_variables, references
+from graders.testing.comparisons import references
+from graders.testing.gold import gold_of
+from graders.variables import item_variables
 from rft_loop.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -242,28 +244,199 @@ def test_what_the_definition_itself_shows_is_a_note(tmp_path: Path) -> None:
     )
 
 
-def test_a_template_wraps_the_gold_answer(tmp_path: Path) -> None:
-    grader = load({**EXACT, "input": "{{sample.output_json.gene}}"})
-    rows = data(tmp_path, asks("Which?", gene="FBN1"))
-    assert check(grader, rows).gold_full == 0
-    assert check(grader, rows, '{"gene": "{{item.gene}}"}').gold_full == 1
+JSON_GENE = {**EXACT, "input": "{{sample.output_json.gene}}"}
+JSON_WHY = {**EXACT, "input": "{{sample.output_json.more[1].why}}", "reference": "{{item.why}}"}
+CALLED = {**EXACT, "input": "{{sample.output_tools[0].function.name}}"}
+ARGUMENTS = {**EXACT, "input": "{{sample.output_tools[0].function.arguments}}", "reference": "{{item.why}}"}
+WHY = 'said "yes"\nand left'
+IN_JSON = json.dumps(WHY)
 
 
-def test_several_references_leave_open_which_is_the_gold(tmp_path: Path) -> None:
-    both = {"graders": {"a": EXACT, "b": {**EXACT, "reference": "{{item.year}}"}}, "calculate_output": "max(a, b)"}
+def both(*parts: dict[str, Any]) -> dict[str, Any]:
+    names = [f"part{number}" for number in range(len(parts))]
+    formula = f"({' + '.join(names)}) / {len(names)}"
+    return {"type": "multi", "graders": dict(zip(names, parts, strict=True)), "calculate_output": formula}
+
+
+def said(sample: Sample) -> str:
+    """The text and the calls of an output."""
+    calls = [f"{call['function']['name']}({call['function']['arguments']})" for call in sample.output_tools]
+    return " ".join([*([sample.output_text] if sample.output_text else []), *calls])
+
+
+@pytest.mark.parametrize(
+    ("definition", "gold"),
+    [
+        (JSON_GENE, '{"gene": "FBN1"}'),
+        (both(JSON_GENE, JSON_WHY), f'{{"gene": "FBN1", "more": ["", {{"why": {IN_JSON}}}]}}'),
+        (
+            both({**EXACT, "input": "{{sample.output_json.kind}}", "reference": "gene"}, JSON_GENE),
+            '{"gene": "FBN1", "kind": "gene"}',
+        ),
+        (both(JSON_GENE, {**JSON_GENE, "operation": "ilike"}), '{"gene": "FBN1"}'),
+        (both(JSON_GENE, {**JSON_GENE, "operation": "ne", "reference": "{{item.why}}"}), '{"gene": "FBN1"}'),
+        (both(EXACT, {"type": "negate", "grader": {**EXACT, "reference": "{{item.why}}"}}), "FBN1"),
+        (CALLED, "FBN1({})"),
+        (both(CALLED, ARGUMENTS), f"FBN1({WHY})"),
+        (both(EXACT, {**CALLED, "reference": "search"}), "FBN1 search({})"),
+        ({**EXACT, "input": "{{sample.choices[0].message.content}}"}, "FBN1"),
+        ({**EXACT, "input": "{{sample.choices[0].message.tool_calls[0].function.name}}"}, "FBN1({})"),
+        ({**EXACT, "input": "{{item.gene}}", "reference": "{{sample.output_text}}"}, "FBN1"),
+        ({**EXACT, "input": "{{ item.gene }}", "reference": "{{sample.output_json.gene}}"}, '{"gene": "FBN1"}'),
+        ({**JSON_GENE, "extract": "boxed"}, '\\boxed{{"gene": "FBN1"}}'),
+        ({**EXACT, "reference": "Gene: {{item.gene}}"}, "Gene: FBN1"),
+    ],
+)
+def test_the_gold_answer_stands_where_each_part_of_the_grader_reads(
+    tmp_path: Path, definition: dict[str, Any], gold: str
+) -> None:
+    grader = load(definition)
+    row = asks("Which?", gene="FBN1", why=WHY)
+    report = check(grader, data(tmp_path, row))
+    assert (report.gold_full, report.findings) == (1, ())
+    answer = gold_of(grader, None)
+    assert answer is not None
+    values = answer.values(row)
+    assert values is not None
+    assert said(answer.outputs(values)[0]) == gold
+    assert said(answer.with_first(values, "not FBN1")) == gold.replace("FBN1", "not FBN1")
+
+
+@pytest.mark.parametrize("value", [5, ["FBN1", "TGFBR2"], {"name": "FBN1"}, True, 0.5])
+def test_a_gold_value_in_json_keeps_its_kind(tmp_path: Path, value: Any) -> None:
+    report = check(load(JSON_GENE), data(tmp_path, asks("Which?", gene=value)))
+    assert (report.gold_full, report.findings) == (1, ())
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{"gene": "{{item.gene}}", "why": "{{item.why}}"}',
+        '{"gene": {{item.gene}}, "why": {{ item.why }}, "places": [{{item.place}}]}',
+        '{"said \\"so\\"": "x", "gene": "{{item.gene}}", "why": "he {{item.why}}"}',
+    ],
+)
+@pytest.mark.parametrize("why", [WHY, "back\\slash", "plain", "\u2028 and \t"])
+def test_what_stands_in_a_gold_template_that_is_json_is_escaped(tmp_path: Path, template: str, why: str) -> None:
+    row = asks("Which?", gene="FBN1", why=why, place=7)
+    report = check(load(JSON_GENE), data(tmp_path, row), template)
+    assert (report.gold_full, report.findings) == (1, ())
+    gold = gold_of(load(JSON_GENE), template)
+    assert gold is not None
+    values = gold.values(row)
+    assert values is not None
+    assert why in gold.outputs(values)[0].output_json["why"]
+
+
+def test_the_gold_of_a_key_stands_where_the_grader_reads(tmp_path: Path) -> None:
+    rows = data(tmp_path, asks("Which?", gene="FBN1", answer="FBN1"))
+    assert check(load(JSON_GENE), rows, "answer").gold_full == 1
+    assert check(load(CALLED), rows, "{{ item.answer }}").gold_full == 1
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [EXACT, {**EXACT, "reference": "{{item.year}}"}],
+        [EXACT, {**JSON_GENE, "reference": "{{item.year}}"}],
+        [JSON_GENE, {**JSON_GENE, "reference": "{{item.year}}"}],
+    ],
+)
+def test_answers_that_no_one_output_gives_leave_open_which_is_the_gold(
+    tmp_path: Path, parts: list[dict[str, Any]]
+) -> None:
     rows = data(tmp_path, asks("Which?", gene="FBN1", year="1999"))
-    with pytest.raises(ValueError, match=r"with \{\{item.gene\}\} and \{\{item.year\}\}; say which .*--gold KEY"):
-        check(load({"type": "multi", **both}), rows)
-    assert check(load({"type": "multi", **both}), rows, "year").gold_full == 1
+    message = "with {{item.gene}} and {{item.year}}; say which is the answer, or write the output"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check(load(both(*parts)), rows)
+    either = {**both(*parts), "calculate_output": "max(part0, part1)"}
+    if parts[0] == EXACT:
+        assert check(load(either), rows, "gene").gold_full == 1
 
 
-def test_without_any_reference_the_gold_is_left_out_and_that_is_said(tmp_path: Path) -> None:
-    report = check(load({**EXACT, "reference": "yes"}), data(tmp_path, asks("Which?")))
+CRASHES = """
+def first(sample, item):
+    return float(sample.output_text.split()[0] == item["gene"])
+"""
+
+
+@pytest.mark.parametrize("gold", ["gene", ""])
+def test_an_undecided_blank_output_is_found_because_a_model_could_choose_it(tmp_path: Path, gold: str) -> None:
+    (tmp_path / "crash.py").write_text(CRASHES)
+    rows = data(tmp_path, asks("Which?", gene="FBN1"), asks("And here?", gene="TGFBR2"))
+    name = f"{tmp_path / 'crash.py'}:first"
+    report = check(load(name), rows, gold)
+    texts = found(report, "degenerate_undecided")
+    assert [text.partition(":")[0] for text in texts] == ["blank", "whitespace"]
+    assert "undecided in 2 of 2 rows, so that a model can choose not to be graded (" in texts[0]
+    assert "IndexError: list index out of range" in texts[0]
+    assert texts[0].endswith(f": {rows}:1, 2")
+    assert {finding.kind for finding in report.findings} == {"degenerate_undecided"}
+    assert run(name, rows, *(["--gold", gold] if gold else ["--no-gold"])).exit_code == 1
+
+
+def test_an_undecided_echo_is_found_and_what_else_is_undecided_is_noted(tmp_path: Path) -> None:
+    def picky(sample: Sample, item: Item) -> float:
+        if "?" in sample.output_text or "not" in sample.output_text:
+            raise RuntimeError("no idea")
+        return float(sample.output_text == item["gene"])
+
+    report = check(as_grader(picky), data(tmp_path, asks("Which?", gene="FBN1")), "gene")
+    assert [text.partition(":")[0] for text in found(report, "degenerate_undecided")] == ["echo of the prompt"]
+    (note,) = found(report, "undecided")
+    assert note.startswith("gold negated: undecided (")
+    assert "no idea" in note
+
+
+def test_a_row_that_is_itself_to_blame_is_found_for_that_alone(tmp_path: Path) -> None:
+    grader = load({"type": "rank", "reference": "{{item.gene}}", "allowed": ["A", "B"]})
+    report = check(grader, data(tmp_path, asks("a", gene="C"), {}))
+    assert {finding.kind for finding in report.findings} == {"gold_undecided", "missing_variable"}
+    report = check(load(EXACT), data(tmp_path, asks("a")), "")
+    assert [finding.kind for finding in report.findings] == ["missing_variable"]
+
+
+def test_data_may_be_a_json_array_csv_or_parquet(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = [{"gene": "FBN1", "answer": "FBN1"}, {"gene": "FBN1", "answer": "x"}, {"gene": "A", "answer": "y"}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    (tmp_path / "rows.csv").write_text("gene,answer\nFBN1,FBN1\nFBN1,x\nA,y\n")
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    for name, first, second in (("rows.json", " row 1", 2), ("rows.csv", ":2", 3), ("rows.parquet", " row 1", 2)):
+        file = tmp_path / name
+        report = check(load(EXACT), file, "answer")
+        assert (report.rows, report.gold_full) == (3, 1)
+        assert found(report, "gold_not_full")[0].startswith(f"{file}{first[:-1]}{second}: the gold answer 'x'")
+        missing = found(check(load(EXACT), file, "lacking"), "missing_gold")
+        assert f"in 3 of 3 rows: {file}{first}, {second}, {second + 1}" in missing[0]
+        assert check(load(EXACT), file, "gene", limit=1).rows == 1
+
+
+def test_several_references_leave_open_which_is_the_gold_until_it_is_named(tmp_path: Path) -> None:
+    parts = {"graders": {"a": EXACT, "b": {**EXACT, "reference": "{{item.year}}"}}, "calculate_output": "max(a, b)"}
+    rows = data(tmp_path, asks("Which?", gene="FBN1", year="1999"))
+    assert check(load({"type": "multi", **parts}), rows, "year").gold_full == 1
+
+
+def test_a_check_without_any_gold_answer_says_so_and_is_no_success(tmp_path: Path) -> None:
+    grader, rows = load({**EXACT, "reference": "yes"}), data(tmp_path, asks("Which?"))
+    report = check(grader, rows)
     assert report.gold == ""
     assert found(report, "no_gold") == [
-        "no reference of the grader names an item's key, so no gold answer was tried; name one with --gold KEY"
+        "gold answers not checked: the grader compares the output with nothing of the item; name the right answer "
+        "with --gold KEY, or say that there is none with --no-gold"
     ]
-    assert report.findings == ()
+    assert "1 row: gold answers not checked" in str(report)
+    assert [finding.kind for finding in report.findings] == ["no_gold"]
+    assert check(grader, rows, "").findings == ()
+    file = tmp_path / "yes.json"
+    file.write_text(json.dumps(grader.to_wire()))
+    assert run(file, rows).exit_code == 1
+    done = run(file, rows, "--no-gold")
+    assert done.exit_code == 0
+    assert "1 row: gold answers not checked" in done.stdout
 
 
 def test_options_that_the_definition_lists_are_all_tried_at_once(tmp_path: Path) -> None:
@@ -369,12 +542,14 @@ def test_what_counts_as_full_marks_can_be_said(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ([], "give DATA to check the grader against, or --golden FILE"),
-        (["--golden", "x.jsonl", "--gold", "gene"], "--gold, --limit and --full-marks belong to DATA"),
+        (["--golden", "x.jsonl", "--gold", "gene"], "--gold, --no-gold, --limit and --full-marks belong to DATA"),
         (["--update"], "give DATA"),
         (["nowhere.jsonl"], "no data file 'nowhere.jsonl'"),
         (["DATA", "--update"], "--update writes a golden file; name it with --golden FILE"),
         (["DATA", "--gold", "{{item.}}"], "template variable 'item.' is not a path"),
         (["--golden", "nowhere.jsonl"], "no data file 'nowhere.jsonl'"),
+        (["DATA", "--gold", "gene", "--no-gold"], "--no-gold says that there is none"),
+        (["DATA", "--gold", ""], "--no-gold says that there is none"),
     ],
 )
 def test_a_call_that_makes_no_sense_is_refused(tmp_path: Path, arguments: list[str], message: str) -> None:

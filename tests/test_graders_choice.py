@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graders import Grader, load
-from graders.text.answers import without_thinking
+from graders.text.finders import without_thinking
 
 CITIES = ["London", "Paris", "Rome", "A dog"]
 
@@ -79,6 +79,21 @@ CHOOSES_B = [
     "<think>A or C? The answer is A.</think>B",
     "I see.</think>\nThe answer is B.",
     "<thinking>Answer: C</thinking>Answer: B",
+    "The answer is \\boxed{B}.",
+    "Final Answer: $\\boxed{\\text{B}}$",
+    "Answer: \\text{B}",
+    "The correct option is B.",
+    "Correct option: B",
+    "The best option is (B).",
+    "Option B",
+    "option (b).",
+    "I'd choose B.",
+    "I\u2019ll go for B.",
+    '"B"',
+    "\u201cB.\u201d",
+    "B\u2060",
+    "Final: B",
+    "Which option is correct? Answer: B",
 ]
 WITH_ITS_TEXT = [
     "The answer is (B) Paris.",
@@ -91,6 +106,8 @@ WITH_ITS_TEXT = [
     "B - Paris",
     "Answer: B. Paris",
     "Answer: B (Paris)",
+    "(B) Paris is the capital of France.",
+    "The answer is (B) Paris, the capital of France.",
 ]
 CHOOSES_PARIS = [
     "Paris",
@@ -197,6 +214,14 @@ CHOOSES_NOTHING = [
     "<answer>A or B</answer>",
     "<answer>A</answer><answer>B</answer>",
     "<answer>A</answer>B",
+    "The correct option is A. Answer: B",
+    "Answer: B\nThe correct option is A.",
+    "Answer: B\nAns: A",
+    "B\nFinal: A",
+    "Answer: B\n\nAlternatively: A",
+    "The correct option is not B",
+    "The answer is \\boxed{B} or \\boxed{C}",
+    "Option A\nOption B",
     "<think>B",
     "<think>B</think>",
     "B</think>",
@@ -234,6 +259,11 @@ def test_hedges_lists_negations_and_prose_choose_nothing(output: str, options: d
         "B. Paris is wrong",
         "Answer: (B) Paris is wrong",
         "Answer: (B) Paris or (C) Rome",
+        "(B) Paris is not the capital",
+        "(B) Paris isn\u2019t it",
+        "(B) Paris? No.",
+        "(B) Paris is big and so is Rome",
+        "Final: London\nAnswer: B",
     ],
 )
 def test_a_label_with_the_text_of_another_and_several_texts_choose_nothing(output: str) -> None:
@@ -251,7 +281,11 @@ def test_a_label_with_the_text_of_another_and_several_texts_choose_nothing(outpu
         (CITIES, "A dog", "a dog", 1.0),
         ({"1": "cold", "2": "warm"}, "2", "The answer is 2.", 1.0),
         ({"1": "cold", "2": "warm"}, "2", "warm", 1.0),
-        ({"1": "cold", "2": "warm"}, 1, "2", 1.0),  # a place, from 0
+        ({"1": "cold", "2": "warm"}, "1", "1", 1.0),
+        ({"0": "cold", "1": "warm"}, 1, "warm", 1.0),  # label and place in one
+        (CITIES, 1.0, "B", 1.0),
+        ([3, 5, 7, 1], 7, "C", 1.0),
+        ([True, False], True, "A", 1.0),
         ({"A": "B", "B": "A"}, "A", "A", 1.0),  # a label comes before a text
         ({"A": "B", "B": "A"}, "A", "The answer is A, I say", 1.0),
         ({"A": "x", "B": "y"}, "B", "y", 1.0),
@@ -271,13 +305,27 @@ def test_the_reference_is_a_label_a_place_or_a_text(options: Any, answer: Any, o
     assert choice(options=options)(output, row).score == score
 
 
-@pytest.mark.parametrize("answer", ["E", "Oslo", "", 4, -1, True, 1.0, ["B"]])
+@pytest.mark.parametrize("answer", ["E", "Oslo", "", 4, -1, True, 1.5, ["B"]])
 def test_a_reference_that_is_no_option_leaves_the_grade_undecided(answer: Any) -> None:
     for output in ("B", "A or B"):
         grade = choice(options=CITIES)(output, {"answer": answer})
         assert grade.score is None
         assert grade.error is not None
         assert grade.error.kind == "invalid_reference"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"1": "cold", "2": "warm"}, "as a label or text it is option '1', as a place from 0 option '2'"),
+        ([3, 5, 7, 1], "as a label or text it is option 'D', as a place from 0 option 'B'"),
+    ],
+)
+def test_a_number_that_is_one_option_by_name_and_another_by_place_is_undecided(options: Any, reason: str) -> None:
+    grade = choice(options=options)("B", {"answer": 1})
+    assert grade.error is not None
+    assert (grade.score, grade.error.kind) == (None, "invalid_reference")
+    assert reason in grade.why
 
 
 @pytest.mark.parametrize(

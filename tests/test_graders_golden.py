@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from graders import as_grader, load
 from graders.testing.coverage import coverage
-from graders.testing.golden import read_golden, run_file, update_golden
+from graders.testing.golden import drift_table, read_golden, run_file, update_golden
 from graders.testing.properties import check_properties, samples_of
 from rft_loop.cli import app
 
@@ -100,6 +100,10 @@ def test_the_golden_file_of_a_built_in_grader_tries_lowest_highest_and_degenerat
         ({"output": "x", "score": [1, 0]}, "2: score [1, 0]: the low end is above the high end"),
         ({"output": "x", "score": 1, "item": [1]}, "2: item must be an object, not [1]"),
         ({"output": "x", "score": 1, "why": 5}, "2: why must be a text, not 5"),
+        (
+            {"output": "x", "score": None, "error": "invalid_refrence"},
+            "2: no error kind 'invalid_refrence'; did you mean 'invalid_reference'?",
+        ),
         ({"output": "x", "score": 1, "grader": 5}, "2: grader must be a name, a path or a definition, not 5"),
         ({"grader": "few"}, '2: a case needs "output"'),
     ],
@@ -140,6 +144,30 @@ def test_a_case_finds_its_grader_beside_the_file_by_name_by_path_or_by_definitio
         golden.load("lout")
     with pytest.raises(FileNotFoundError, match=r"no grader words.json beside it; name one in the first line"):
         read_golden(lines(words, {"output": "X", "score": 1})).load()
+
+
+def test_an_error_kind_of_a_plug_in_s_own_is_no_typing_mistake(words: Path) -> None:
+    lines(words, {"grader": "few"}, {"output": "x", "score": None, "error": "moon_phase"})
+    assert read_golden(words).cases[0].error == "moon_phase"
+
+
+@pytest.mark.parametrize(
+    ("expected", "drift"),
+    [
+        ({"score": 1, "error": "timeout"}, "error 'timeout' -> none"),
+        ({"score": 1, "why": "old words"}, "why 'old words' -> 'scored 1'"),
+        ({"score": 1, "error": "timeout", "why": "old"}, "error 'timeout' -> none; why 'old' -> 'scored 1'"),
+        ({"score": 0, "error": "timeout"}, "0 -> 1; error 'timeout' -> none"),
+        ({"score": None, "error": "timeout", "item": {}}, "error 'timeout' -> 'other_error'"),
+    ],
+)
+def test_the_drift_says_what_has_changed_be_it_the_error_or_the_why_alone(
+    words: Path, expected: dict[str, Any], drift: str
+) -> None:
+    golden = read_golden(lines(words, {"grader": "few"}, {"output": "a", "item": {"most": 1}, **expected}))
+    table = drift_table(run_file(golden))
+    assert table.startswith(f"{words}:2  {drift}  ")
+    assert "holds" not in table
 
 
 # Through pytest
@@ -217,7 +245,7 @@ def test_drift_fails_and_is_shown_with_the_reason_and_the_parts(tmp_path: Path) 
         "expected 0, got undecided",
         "error    invalid_variable_error, the fault of the grader",
         "expected undecided, got 0.25",
-        "both.golden.jsonl:1  0.5 -> 0.25        -0.25",
+        "both.golden.jsonl:1  0.5 -> 0.25; error 'timeout' -> none; why 'nothing like it' -> ",
         "both.golden.jsonl:3  0 -> undecided",
         "pytest --golden-update",
     ):

@@ -145,9 +145,37 @@ def test_a_long_list_of_faults_is_cut() -> None:
 def test_a_reference_may_be_json_text_and_the_input_a_part_of_the_output() -> None:
     grader = match(input="{{sample.output_json.answer}}")
     assert grader('{"answer": {"a": "1"}}', {"gold": '{"a": "1"}'}).score == 1
-    assert match(input="{{sample.output_json.a}}")('{"a": "text"}', {"gold": '"text"'}).score == 1
     literal = load({"type": "json_match", "reference": '{"a": {{item.n}}}'})
     assert literal('{"a": 4}', {"n": 4}).score == 1
+
+
+@pytest.mark.parametrize(
+    ("reference", "value", "right"),
+    [
+        ("12345", "12345", True),
+        ("12345", 12345, False),  # a text is a string, whatever it looks like
+        ("Oslo", "Oslo", True),
+        ("Oslo", "Bergen", False),
+        ("true", True, False),
+        ('"Oslo"', "Oslo", False),
+        (12345, 12345, True),
+        ('{"a": 1}', {"a": 1}, True),
+        ("[1, 2]", [1, 2], True),
+        ("[Oslo", "[Oslo", True),
+        (("a", 1), ["a", 1], True),
+    ],
+)
+def test_where_the_input_is_a_value_a_text_of_the_item_is_a_string(reference: Any, value: Any, right: bool) -> None:
+    grader = match(input="{{sample.output_json.zip}}")
+    assert grader(json.dumps({"zip": value}), {"gold": reference}).score == float(right)
+
+
+def test_a_text_that_is_no_json_is_refused_with_the_remedy_where_the_output_is_json_text() -> None:
+    grade = match()('"Oslo"', {"gold": "Oslo"})
+    assert grade.score is None
+    assert grade.why.startswith("reference 'Oslo': it is not JSON")
+    assert grade.why.endswith("where a string is meant, write it in quotes")
+    assert match()('"Oslo"', {"gold": '"Oslo"'}).score == 1
 
 
 # Graders of fields
@@ -273,8 +301,6 @@ for _ in range(10_000):
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
-        ({}, "item has no 'gold'"),
-        ({"gold": None}, "item.gold is null"),
         ({"gold": " "}, "it is blank"),
         ({"gold": "FBN1"}, "it is not JSON"),
         ({"gold": {"a": math.nan}}, "nan is not a JSON number"),
@@ -284,15 +310,110 @@ for _ in range(10_000):
         ({"gold": 10**10_000}, "a whole number has 4,300 digits or more"),
         ({"gold": DEEP}, "values are nested more than 64 deep"),
         ({"gold": {"w": 1}}, "each of its fields (w) has weight 0"),
+        ({"gold": {"in": {"w": 1}}}, "each of its fields (in) has weight 0"),
     ],
 )
 @pytest.mark.parametrize("output", ["{}", "no JSON"])
 def test_a_broken_reference_is_undecided_whatever_the_output(item: Any, reason: str, output: str) -> None:
-    grade = match(fields={"w": {"weight": 0}})(output, item)
+    grade = match(fields={"w": {"weight": 0}, "in.w": {"weight": 0}})(output, item)
     assert grade.score is None
     assert grade.error is not None
     assert (grade.error.kind, grade.error.fault) == ("invalid_reference", "grader")
     assert reason in grade.why
+
+
+@pytest.mark.parametrize(("item", "reason"), [({}, "item has no 'gold'"), ({"gold": None}, "item.gold is null")])
+@pytest.mark.parametrize("output", ["{}", "no JSON"])
+def test_a_reference_that_is_missing_or_null_is_an_invalid_variable(item: Any, reason: str, output: str) -> None:
+    grade = match()(output, item)
+    assert grade.score is None
+    assert grade.error is not None
+    assert (grade.error.kind, grade.error.fault) == ("invalid_variable_error", "grader")
+    assert reason in grade.why
+
+
+WIDE = [{f"k{field}": number * field for field in range(9)} for number in range(150)]
+MANY = [{f"k{field}": number * field for field in range(20)} | {"name": f"n{number}"} for number in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("options", "gold", "output"),
+    [
+        ({"lists": "unordered"}, WIDE, [{}] * 300),  # holds less than the reference, and is too much all the same
+        ({"lists": "unordered"}, WIDE, [{}] * 270),
+        ({"lists": "unordered"}, WIDE[:60], [{"k0": 0, "k1": [1]}] * 660),
+        (
+            {"lists": "unordered", "fields": {"people[].name": {"grader": FUZZY}}},
+            {"people": MANY},
+            {"people": [{"name": f"xx{number}"} for number in range(100)]},
+        ),
+    ],
+)
+def test_an_output_that_is_too_much_to_compare_never_makes_its_grade_undecided(
+    options: Any, gold: Any, output: Any
+) -> None:
+    """Undecided would be masked in training: a policy could write a long list instead of a wrong answer."""
+    grade = match(**options)(json.dumps(output), {"gold": gold})
+    assert grade.score is not None, grade.why
+    assert grade.score < 0.1
+    assert match(**options)(json.dumps(gold), {"gold": gold}).score == 1
+
+
+def test_a_reference_that_asks_too_much_by_itself_is_to_blame() -> None:
+    people = [{"name": f"n{number}"} for number in range(60)]
+    grader = match(lists="unordered", fields={"[].name": {"grader": FUZZY}})
+    grade = grader(json.dumps(people), {"gold": people})
+    assert grade.score is None
+    assert grade.error is not None
+    assert grade.error.kind == "invalid_reference"
+    assert "more than 2,000 questions to graders of fields" in grade.why
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "gold", "told"),
+    [
+        (
+            {"adress.city": {"weight": 2}},
+            {},
+            {"address": {"city": "Oslo"}},
+            ["fields['adress.city']: the reference has no 'adress' at its top; did you mean 'address'?"],
+        ),
+        (
+            {"address.ctiy": {"weight": 2}},
+            {},
+            {"address": {"city": "Oslo"}},
+            ["fields['address.ctiy']: the reference has no 'ctiy' in 'address'; did you mean 'city'?"],
+        ),
+        (
+            {"people[].nmae": {"grader": FUZZY}},
+            {},
+            {"people": [{"name": "a"}, {}]},
+            ["fields['people[].nmae']: the reference has no 'nmae' in 'people[]'; did you mean 'name'?"],
+        ),
+        ({"a[].b": {"weight": 2}}, {}, {"a": 1}, ["fields['a[].b']: the reference has no list in 'a'"]),
+        ({"x": {"lists": "unordered"}}, {}, {"a": 1}, ["fields['x']: the reference has no 'x' at its top"]),
+        ({"note": {"weight": 0}}, {}, {"a": 1}, []),  # leaves a further field of the output uncharged
+        ({"note": {"weight": 0}}, {"extra": "ignore"}, {"a": 1}, ["fields['note']: the reference has no 'note' at"]),
+        ({"people[].name": {"weight": 2}}, {}, {"people": []}, []),
+        ({"people[].name": {"weight": 2}}, {}, {"people": None}, []),
+        ({"a.b": {"weight": 2}}, {}, {"a": {"b": None}}, []),
+    ],
+)
+def test_fields_that_a_rows_reference_lacks_are_cautioned_of(
+    fields: Any, options: Any, gold: Any, told: list[str]
+) -> None:
+    cautions = match(fields=fields, **options).cautions({"gold": gold})  # type: ignore[attr-defined]
+    assert len(cautions) == len(told)
+    assert all(caution.startswith(start) for caution, start in zip(cautions, told, strict=True))
+
+
+def test_an_object_of_which_all_is_left_out_is_worth_nothing() -> None:
+    grader = match(fields={"meta.id": {"weight": 0}, "meta.time": {"weight": 0}})
+    gold = {"a": 1, "meta": {"id": 7, "time": 3}}
+    for output in ('{"meta": {}}', '{"meta": {"id": 7}}', '{"meta": 3}', "{}"):
+        assert grader(output, {"gold": gold}).score == 0
+    grade = grader('{"a": 1}', {"gold": gold})
+    assert (grade.score, grade.why, set(grade.parts)) == (1, "1 of 1 field right", {"a"})
 
 
 def test_lists_too_long_to_be_matched_have_a_typed_outcome() -> None:

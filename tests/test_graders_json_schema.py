@@ -134,7 +134,12 @@ def test_a_schema_may_come_from_the_item() -> None:
         assert grade.score is None
         assert grade.error is not None
         assert (grade.error.kind, grade.error.fault) == ("invalid_reference", "grader")
-    assert grader("no JSON", {}).score is None  # a broken row is never blamed on the candidate
+    for missing in ({}, {"schema": None}):
+        for output in (text, "no JSON"):  # a broken row is never blamed on the candidate
+            grade = grader(output, missing)
+            assert grade.score is None
+            assert grade.error is not None
+            assert (grade.error.kind, grade.error.fault) == ("invalid_variable_error", "grader")
 
 
 def test_the_input_may_be_a_part_of_the_output() -> None:
@@ -424,6 +429,65 @@ def test_hostile_outputs_end_soon_and_are_recordable(given: Any, output: str, pa
     assert grade.score <= (0.5 if partial else 1)
     assert json.loads(json.dumps(grade.to_wire()))["status"] == "scored"
     assert len(grade.why) < 2000
+
+
+LISTS: dict[str, Any] = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#/$defs/n"}}]}
+NESTED = {"$ref": "#/$defs/n", "$defs": {"n": LISTS}}
+TREES: dict[str, Any] = {
+    "anyOf": [*LISTS["anyOf"], {"type": "object", "additionalProperties": {"$ref": "#/$defs/n"}}],
+}
+NAMES = {"patternProperties": {f"^x{n}_": {"type": "integer"} for n in range(30)}, "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        (NESTED, ["x"] * 180_000),
+        (NESTED, [[1]] * 60_000),
+        ({"$ref": "#/$defs/n", "$defs": {"n": TREES}}, [["x"] * 5] * 50_000),
+        (NAMES, {f"k{n}": n for n in range(50_000)}),
+        ({"contains": {"type": "string"}, "uniqueItems": True}, list(range(150_000))),
+        ({"type": "array", "unevaluatedItems": False}, list(range(100_000))),
+        ({"contains": {"type": "integer"}, "unevaluatedItems": False}, list(range(100_000))),  # quadratic inside
+        ({"items": {"enum": [f"v{n}" for n in range(1_000)]}}, ["v999"] * 100_000),
+        ({"items": {"pattern": "^.{1,900}$"}}, ["a" * 899] * 1_000),
+        (
+            {"$ref": "#/$defs/n", "$defs": {"n": NODE}},
+            json.loads('{"c":' * 60 + json.dumps(["y"] * 200_000) + "}" * 60),
+        ),
+    ],
+)
+@pytest.mark.parametrize("partial", [False, True])
+def test_an_output_that_takes_too_many_steps_is_the_candidates_fault(given: Any, value: Any, partial: bool) -> None:
+    grade = schema(given, partial=partial)(json.dumps(value))
+    assert grade.score == 0
+    assert grade.error is not None
+    assert (grade.error.kind, grade.error.fault) == ("timeout", "candidate")
+    assert grade.why == "the output holds too much to be checked: more than 250,000 steps under this schema"
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ({"type": "array", "items": {"type": "integer"}}, list(range(50_000))),
+        ({"items": ADDRESS}, [{"city": "Rome", "zip": "1"}] * 15_000),
+        (NAMES, {f"x{n % 30}_{n}": n for n in range(3_000)}),
+        ({"pattern": "^[a-zé]*$"}, "é" * 500_000),
+        ({"contains": {"type": "integer"}, "unevaluatedItems": False}, list(range(4_000))),
+    ],
+)
+def test_a_long_output_of_the_right_form_is_valid(given: Any, value: Any) -> None:
+    assert score(given, value) == 1
+
+
+def test_a_text_too_long_for_a_pattern_of_the_schema_is_the_candidates_fault() -> None:
+    assert schema({"pattern": "^.{1,900}$"})(json.dumps("x" * 60_000)).error is None
+    grade = schema({"pattern": "^.{1,900}$"})(json.dumps("x" * 200_000))
+    assert grade.score == 0
+    assert grade.error is not None
+    assert (grade.error.kind, grade.error.fault) == ("timeout", "candidate")
+    with pytest.raises(ValueError, match=r"#/properties/a: pattern .* 10,000 are possible"):
+        schema({"properties": {"a": {"pattern": r"^\p{L}{1,200}$"}}})
 
 
 @pytest.mark.parametrize("partial", [False, True])

@@ -310,6 +310,26 @@ def test_a_grader_that_contains_itself_is_refused(tmp_path: Path) -> None:
         load(file)
 
 
+@pytest.mark.parametrize(
+    "formula", ["x" * 300_000, "x" * 300_000 + "(1)", "1" * 300_000 + " same", "same " + "1" * 300_000]
+)
+def test_a_long_formula_is_not_echoed_whole_in_the_error(formula: str) -> None:
+    with pytest.raises(ValueError, match="at character") as caught:
+        multi(formula, same=EXACT)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_grade_of_a_long_formula_or_of_many_parts_is_not_as_long() -> None:
+    grade = multi("+".join(["same"] * 50_000), same=EXACT)("FBN1", ITEM)
+    assert grade.score == 50_000.0
+    assert grade.formula is not None
+    assert grade.formula.endswith("... = 50000")
+    assert len(grade.formula) < 11_000
+    assert len(grade.why) < 22_000
+    many = multi("k0", **{f"k{index}": EXACT for index in range(2000)})("FBN1", ITEM)
+    assert len(many.why) < 22_000
+
+
 @pytest.mark.parametrize("output", ["", "x" * 1_000_000, "\ud800", "[NaN]", "[" * 10_000, "\u202bFBN1"])
 def test_hostile_outputs_are_decided(output: str) -> None:
     grade = multi()(output, ITEM)

@@ -49,6 +49,15 @@ def kind(grade: Grade) -> str | None:
         ("42", "4.2e1"),
         ("123456789012345678901234567890", 123456789012345678901234567890),
         ("1e300", 1e300),
+        ("**42**", 42),
+        ("*42.*", 42),
+        ("`42`", 42),
+        ("$42$", 42),
+        ("$$42$$", 42),
+        ("\\(42\\)", 42),
+        ('"42"', 42),
+        ("\u201c42\u201d", 42),
+        ("**$-42$**", -42),
     ],
 )
 def test_a_number_in_any_usual_spelling_is_read(output: str, reference: Any) -> None:
@@ -71,6 +80,13 @@ def test_a_number_in_any_usual_spelling_is_read(output: str, reference: Any) -> 
         "42 kg",
         "$42",
         "The answer is 42",
+        "\\boxed{42}",
+        '"42',
+        "**42** or **43**",
+        '"42" or "43"',
+        "**42, 43**",
+        "'' 42",
+        "****",
         "42 is the answer",
         "4,2",
         "0,042",
@@ -222,6 +238,8 @@ def test_a_number_in_json_is_taken_as_it_is_and_true_is_not_one(value: Any, scor
         ({"reference": math.nan}, "nan is not a finite number"),
         ({"abs_tol": -1}, "abs_tol"),
         ({"rel_tol": math.inf}, "rel_tol"),
+        ({"abs_tol": True}, "abs_tol"),
+        ({"rel_tol": "0.1"}, "rel_tol"),
         ({"zero_at": 2}, "set abs_tol or rel_tol"),
         ({"zero_at": 1, "abs_tol": 1}, "greater than 1"),
         ({"units": [""]}, "blank"),
@@ -234,6 +252,12 @@ def test_a_number_in_json_is_taken_as_it_is_and_true_is_not_one(value: Any, scor
 def test_bad_definitions_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         number(**options)
+
+
+def test_a_unit_that_is_also_a_mark_is_read_first() -> None:
+    grader = number(reference=42, units=["$"])
+    for output in ("$42", "42 $", "$42$", "**$42**"):
+        assert grader(output).score == 1
 
 
 def test_the_reference_may_be_a_constant() -> None:

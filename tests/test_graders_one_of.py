@@ -75,7 +75,7 @@ def test_a_number_in_a_list_of_references_is_its_json_text() -> None:
     assert one_of()("1.5", {"names": ["x", 1.5]}).score == 1
 
 
-@pytest.mark.parametrize("names", [[], "", " ", ["Paris", ""], [None], [True], [["Paris"]], {"Paris": 1}])
+@pytest.mark.parametrize("names", [[], "", " ", ["Paris", ""], [None], [float("nan")], [["Paris"]], {"Paris": 1}])
 def test_a_reference_that_cannot_be_used_leaves_the_grade_undecided(names: Any) -> None:
     grade = one_of()("", {"names": names})
     assert grade.score is None

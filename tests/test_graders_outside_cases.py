@@ -38,7 +38,6 @@ NOT_PLAIN_NUMBERS = {
     "eq.frac.dfrac",
     "eq.frac.mixed",  # 1 1/2
     "eq.frac.repeating",  # 0.3333333333 for 1/3: no tolerance was asked for
-    "eq.wrap.dollars",  # $5$
     "eq.wrap.text",  # \text{5}
     "eq.wrap.parens",  # (5)
     "eq.wrap.equals",  # x = 5

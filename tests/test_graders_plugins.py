@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,22 +20,40 @@ from rft_loop.cli import app
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "writing-a-grader.md"
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# Offline, and into a folder of the test: an editable install would change the interpreter that runs the suite.
-PIP = """
-pip() { python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index \
-    --target "$SITE" . ; }
+# What is added to the page: pip must do without a network, so it looks for nothing (--no-index), takes the setuptools
+# that are there (--no-build-isolation) and does not check that all dependencies are there (--no-deps); pytest's own
+# script would run outside the tutorial's environment.
+ADDED = """
+pip() { python -P -m pip "$@" --no-index --no-build-isolation --no-deps --quiet --disable-pip-version-check; }
+pytest() { python -P -m pytest "$@"; }
 """
+OF_ASSAY = ("graders", "rewards", "rft_loop", "assay_pytest.py", "pyproject.toml", "README.md", "LICENSE")
 
 
-def shell(command: str, folder: Path, site: Path) -> str:
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)]),
-        "SITE": str(site),
-    }
+def environment_in(folder: Path) -> Path:
+    """An environment of its own in which the packages of this one are found, after its own: its `bin`."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    found = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "of_the_tests.pth").write_text("\n".join(found) + "\n")
+    return folder / "bin"
+
+
+def checkout_in(folder: Path) -> None:
+    """A copy of Assay: building a package writes beside its source."""
+    folder.mkdir(parents=True)
+    for name in OF_ASSAY:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder / name)
+
+
+def shell(command: str, folder: Path, programs: Path) -> str:
+    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
     done = subprocess.run(
-        ["bash", "-euc", PIP + command], capture_output=True, text=True, check=False, cwd=folder, env=environment
+        ["bash", "-euc", ADDED + command], capture_output=True, text=True, check=False, cwd=folder, env=environment
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -44,14 +63,15 @@ def shell(command: str, folder: Path, site: Path) -> str:
 def tutorial(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """The tutorial's folder after its last step, and what each of its commands printed."""
     folder = tmp_path_factory.mktemp("tutorial")
-    site = tmp_path_factory.mktemp("site")
+    programs = environment_in(tmp_path_factory.mktemp("environment"))
+    checkout_in(folder / "path" / "to" / "assay")
     printed = []
     for kind, name, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
         if name:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
         elif kind == "sh":
-            printed.append(shell(text, folder, site))
+            printed.append(shell(text, folder, programs))
     return folder, printed
 
 
@@ -60,24 +80,24 @@ def test_the_tutorial_s_function_grades_and_its_failure_is_undecided(tutorial: t
     lines = (folder / "grades.jsonl").read_text().splitlines()
     assert [json.loads(line)["score"] for line in lines] == [1.0, 0.75, None]
     assert "KeyError: 'limit'" in lines[2]
-    assert "other_error" in printed[0]
+    assert "other_error" in printed[1]
 
 
 def test_the_tutorial_s_golden_cases_and_properties_pass(tutorial: tuple[Path, list[str]]) -> None:
-    assert "7 passed" in tutorial[1][1]
-    assert "short_enough@" in tutorial[1][1]
+    assert "7 passed" in tutorial[1][2]
+    assert "short_enough@" in tutorial[1][2]
 
 
 def test_the_tutorial_s_class_takes_options_and_shows_them(tutorial: tuple[Path, list[str]]) -> None:
     folder, printed = tutorial
     grades = [json.loads(line) for line in (folder / "three.jsonl").read_text().splitlines()]
     assert [grade["score"] for grade in grades] == [1.0, 0.75, 0.75]
-    assert re.search(r"^limit +int +required +the most words that score 1$", printed[2], re.MULTILINE)
+    assert re.search(r"^limit +int +required +the most words that score 1$", printed[3], re.MULTILINE)
 
 
 def test_the_tutorial_s_package_is_listed_and_passes_its_own_tests(tutorial: tuple[Path, list[str]]) -> None:
     _, printed = tutorial
-    listed = printed[3]
+    listed = printed[4]
     shown = re.search(r"```output\n(type .*?)```", PAGE.read_text(), re.DOTALL)
     assert shown is not None
     entry = shown[1].splitlines()[1].split()

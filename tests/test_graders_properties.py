@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from graders import Grade, Grader, Item, Sample, as_grader, load
+from graders.testing.elsewhere import Elsewhere, differs_elsewhere
 from graders.testing.properties import PROPERTIES, check_properties, declared
 
 EXACT: dict[str, Any] = {
@@ -120,6 +121,24 @@ def test_the_order_of_a_set_is_found_in_another_process(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"the output 'x' is 0?[.\d]+ \(scored .*; in another process 0?[.\d]+"):
         check_properties(load(f"{file}:first"), ["deterministic"], outputs=["x"])
     check_properties(load(f"{file}:right"), ["deterministic"], outputs=["x"])
+
+
+def test_one_pair_of_processes_serves_many_graders_and_outlives_those_that_end_it(tmp_path: Path) -> None:
+    file = tmp_path / "several.py"
+    file.write_text(
+        "import os\n"
+        "def fine(sample, item):\n    print('talks')\n    return 1.0\n"
+        "def ends(sample, item):\n"
+        "    if os.environ.get('PYTHONHASHSEED') == '2':\n        print('bye')\n        os._exit(3)\n"
+        "    return 1.0\n"
+        "def leaves(sample, item):\n"
+        "    if os.environ.get('PYTHONHASHSEED') == '1':\n        raise SystemExit('gone')\n"
+        "    return 1.0\n"
+    )
+    with Elsewhere() as elsewhere:
+        for name, problem in (("fine", ""), ("ends", "bye"), ("fine", ""), ("leaves", "gone"), ("fine", "")):
+            said = differs_elsewhere(load(f"{file}:{name}"), [Sample("x")], [{}], elsewhere)
+            assert said == (f"in another process it does not load: {problem}" if problem else "")
 
 
 def test_total_tries_half_surrogates_and_control_characters() -> None:

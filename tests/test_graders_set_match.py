@@ -66,13 +66,33 @@ def test_the_reference_is_a_name_or_a_list(reference: Any, output: str, score: f
 @pytest.mark.parametrize("metric", ["f1", "precision", "recall", "jaccard", "exact"])
 @pytest.mark.parametrize(
     ("reference", "output", "score"),
-    [([], "[]", 1.0), ([], "none", 1.0), ([], "None.", 1.0), ([], "a", 0.0), (["a"], "[]", 0.0), (["a"], "none", 0.0)],
+    [
+        ([], "[]", 1.0),
+        ([], "```json\n[]\n```", 1.0),
+        ([], "none", 1.0),
+        ([], "None.", 1.0),
+        ([], "- none", 1.0),
+        ([], "**None**", 1.0),
+        ([], '["none"]', 1.0),
+        ([], "a", 0.0),
+        ([], "none, a", 0.0),
+        ([], '["\u200b"]', 0.0),
+        (["a"], "[]", 0.0),
+        (["a"], "none", 0.0),
+    ],
 )
 def test_two_empty_sets_are_equal_and_one_empty_set_shares_nothing(
     metric: str, reference: list[str], output: str, score: float
 ) -> None:
     grader = matched(metric=metric, empty=["none"], max_length=9)
     assert grader(output, {"genes": reference}).score == score
+
+
+@pytest.mark.parametrize("read", ["auto", "json", "lines", "comma"])
+def test_brackets_around_nothing_are_the_empty_set_however_lists_are_read(read: str) -> None:
+    for output in ("[]", " [ ]\n", "```\n[]\n```"):
+        assert matched(read=read)(output, {"genes": []}).score == 1
+        assert matched(read=read)(output, {"genes": ["a"]}).score == 0
 
 
 @pytest.mark.parametrize("output", ["", " \n", ",", "``````", "no findings, sir" * 0])
@@ -115,7 +135,7 @@ def test_a_reference_that_cannot_be_used_leaves_the_grade_undecided(genes: Any) 
         assert grade.error.kind == ("invalid_variable_error" if genes is None else "invalid_reference")
 
 
-@pytest.mark.parametrize("output", ['{"genes": "a"}', '["a", {}]', "[true]"])
+@pytest.mark.parametrize("output", ['{"genes": "a"}', '["a", {}]', "[null]", '["\\u200b"]', '[""]', "[[]]"])
 def test_what_is_no_list_of_names_fails_as_unreadable(output: str) -> None:
     grade = matched()(output, {"genes": ["a"]})
     assert grade.score == 0

@@ -106,6 +106,63 @@ def test_a_custom_tools_input_is_its_argument() -> None:
     assert score([{"name": "shell", "arguments": {"input": "ls"}}], [made]) == 1
 
 
+def test_what_stands_between_the_calls_of_a_response_is_no_call() -> None:
+    between = [
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+        {"type": "message", "content": [{"type": "output_text", "text": "I call the clock."}]},
+        {"type": "function_call_output", "call_id": "c", "output": "12:00"},
+    ]
+    made = {"type": "function_call", "call_id": "c", "name": "clock", "arguments": "{}"}
+    assert score([CLOCK], [*between, made]) == 1
+    assert score([], between) == 1
+    assert score([*between, made], [wire(CLOCK)]) == 1
+    assert score([], [*between, {"type": "web_search_call", "id": "ws_1"}]) == 0  # a call, though not of a function
+
+
+@pytest.mark.parametrize("key", ["parameters", "input", "args"])
+def test_arguments_under_another_name_are_not_taken_for_none(key: str) -> None:
+    grade = calls()({"output_tools": [{"name": "clock", key: {"zone": "UTC"}}]}, {"calls": [CLOCK]})
+    assert grade.score == 0
+    assert f"clock has '{key}' where 'arguments' is expected" in grade.why
+
+
+def test_the_input_of_a_custom_tool_call_of_a_response_is_its_argument() -> None:
+    made = {"type": "custom_tool_call", "call_id": "c", "name": "shell", "input": "ls"}
+    assert score([{"name": "shell", "arguments": {"input": "ls"}}], [made]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("No tool is needed: 4.", 1),
+        ("", 1),
+        ("[]", 1),
+        (json.dumps(ROME), 0),
+        (f"I call {json.dumps(ROME)}", 0),
+        ('[{"name": "weather", "arguments": {', 0),
+        ("{broken", 0),
+    ],
+)
+def test_prose_is_right_where_calls_are_read_from_the_text_and_none_is_expected(text: str, expected: float) -> None:
+    grader = calls(input="{{sample.output_text}}")
+    assert grader(text, {"calls": []}).score == expected
+    assert grader(text, {"calls": [CLOCK]}).score == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("weather.ctiy", ["fields['weather.ctiy']: the reference has no 'ctiy' in 'weather'; did you mean 'city'?"]),
+        ("wether.city", ["fields['wether.city']: the reference has no call of 'wether'; did you mean 'weather'?"]),
+        ("weather.city", []),
+        ("mail.to", []),  # a tool that other rows call
+    ],
+)
+def test_fields_that_a_rows_calls_lack_are_cautioned_of(path: str, told: list[str]) -> None:
+    grader = calls(fields={path: {"weight": 2}})
+    assert grader.cautions({"calls": [CLOCK, ROME]}) == told  # type: ignore[attr-defined]
+
+
 def test_calls_may_stand_in_the_text() -> None:
     grader = calls(input="{{sample.output_text}}", extract={"rule": "tag", "name": "tool_call"})
     assert grader(f"<tool_call>{json.dumps(ROME)}</tool_call>", {"calls": [ROME]}).score == 1
@@ -152,14 +209,16 @@ def test_a_grader_of_an_argument_judges_the_pairs_that_are_matched() -> None:
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
-        ({}, "item has no 'calls'"),
-        ({"calls": None}, "item.calls is null"),
         ({"calls": "weather"}, "it is not JSON"),
-        ({"calls": 3}, "a list of tool calls was expected, not 3"),
+        ({"calls": 3}, "reference 3: a list of tool calls is expected"),
         ({"calls": ["weather"]}, "call 1: it has no name: 'weather'"),
         ({"calls": [CLOCK, {"name": ""}]}, "call 2: it has no name"),
         ({"calls": [{"name": "clock", "arguments": "{"}]}, "call 1: the arguments of clock are not JSON"),
         ({"calls": [{"name": "clock", "arguments": [1]}]}, "call 1: the arguments of clock are no object: [1]"),
+        (
+            {"calls": [{"name": "clock", "parameters": {"zone": "UTC"}}]},
+            "call 1: clock has 'parameters' where 'arguments' is expected",
+        ),
     ],
 )
 def test_a_broken_reference_is_undecided_whatever_was_called(item: Any, reason: str) -> None:
@@ -168,6 +227,16 @@ def test_a_broken_reference_is_undecided_whatever_was_called(item: Any, reason: 
         assert grade.score is None
         assert grade.error is not None
         assert (grade.error.kind, grade.error.fault) == ("invalid_reference", "grader")
+        assert reason in grade.why
+
+
+@pytest.mark.parametrize(("item", "reason"), [({}, "item has no 'calls'"), ({"calls": None}, "item.calls is null")])
+def test_a_reference_that_is_missing_or_null_is_an_invalid_variable(item: Any, reason: str) -> None:
+    for tools in ([], [wire(CLOCK)], ["nonsense"]):
+        grade = calls()({"output_tools": tools}, item)
+        assert grade.score is None
+        assert grade.error is not None
+        assert (grade.error.kind, grade.error.fault) == ("invalid_variable_error", "grader")
         assert reason in grade.why
 
 
@@ -284,3 +353,19 @@ def test_more_calls_than_can_be_matched_are_the_candidates_fault() -> None:
         assert grade.score == 0
         assert grade.error is not None
         assert (grade.error.kind, grade.error.fault) == ("sample_parse_error", "candidate")
+
+
+@pytest.mark.parametrize("order", ["ordered", "unordered"])
+def test_calls_with_less_in_them_than_the_reference_are_never_the_references_fault(order: str) -> None:
+    wanted = [{"name": "t", "arguments": {f"a{field}": number for field in range(9)}} for number in range(150)]
+    made = [{"name": "t", "arguments": {}}] * 300
+    grade = calls(calls=order)({"output_tools": made}, {"calls": wanted})
+    assert grade.score == 0
+    assert grade.error is not None
+    assert (grade.error.kind, grade.error.fault) == ("sample_parse_error", "candidate")
+    assert calls(calls=order)({"output_tools": wanted}, {"calls": wanted}).score == 1
+    much = [*wanted, *wanted]
+    undecided = calls(calls=order)({"output_tools": much}, {"calls": much})
+    assert undecided.score is None
+    assert undecided.error is not None
+    assert undecided.error.kind == "invalid_reference"

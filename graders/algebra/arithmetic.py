@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import cached_property
-from itertools import product
-from typing import Annotated, Any
+from typing import Any, NamedTuple
 
-from pydantic import Field
-
-from graders.algebra.bounds import Bound, Range, Trend, bound
+from graders.algebra.bounds import Bound, Range, bound
 from graders.algebra.formula import COMPARISONS, FUNCTIONS, Formula, FormulaError, parse
 from graders.composite import Call, Composite, Steps, could_not_decide, usage_of
 from graders.grade import Grade, GradeError
 from graders.grader import Grader
 from graders.sample import Item, Sample
 
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-"""A finite number; a text or a truth value is not taken for one."""
-
 MAX_EXPORT = 20_000  # characters of an exported formula
-TRIED = 32  # intervals between the scores tried where a formula neither rises nor falls with a spoiled part
+MAX_SHOWN = 10_000  # characters of the arithmetic, and of the reasons, in a grade; `parts` has them all
+SLACK = "0.000000001"  # by how much an exported sum may miss a threshold, for it is rounded at other steps
+
+
+class Counted(NamedTuple):
+    """The scores that count, and what they make of the whole.
+
+    A spoiled part has none where no score of it is known to be the worst: then the value is a bound.
+    """
+
+    scores: Mapping[str, float]
+    value: float
 
 
 class Arithmetic(Composite):
@@ -52,13 +57,11 @@ class Arithmetic(Composite):
         """The score that these scores make. Raises FormulaError where there is none."""
         return self.formula.evaluate(scores)
 
-    def bound(self, name: str = "", doubts: list[str] | None = None) -> Bound:
-        """Between what the score lies, and how it moves with the part `name`."""
-        return bound(self.formula, self.ranges, name, doubts)
-
-    def turns(self) -> Iterable[float]:
-        """Scores of a part at which the arithmetic may turn from falling to rising."""
-        return self.formula.numbers
+    def bound(
+        self, ranges: Mapping[str, Range], follow: Collection[str] = (), doubts: list[str] | None = None
+    ) -> Bound:
+        """Between what the score lies where the parts lie in `ranges`, and how it moves with those to `follow`."""
+        return bound(self.formula, ranges, follow, doubts)
 
     def exported(self) -> Formula:
         """The arithmetic in OpenAI's words. Raises ValueError naming what it has none for."""
@@ -79,11 +82,7 @@ class Arithmetic(Composite):
 
     @cached_property
     def _range(self) -> Range:
-        return self.bound()[:2]
-
-    @cached_property
-    def _trends(self) -> Mapping[str, Trend]:
-        return {key: self.bound(key).trend for key in self.members}
+        return self.bound(self.ranges)[:2]
 
     def steps(self, sample: Sample, item: Item) -> Steps:
         grades = yield [Call(part, sample, item) for part in self.members.values()]
@@ -92,30 +91,30 @@ class Arithmetic(Composite):
     def combined(self, parts: Mapping[str, Grade]) -> Grade:
         """The grade that these grades of the members make."""
         usage = usage_of(parts.values())
-        scores: dict[str, float] = {}
+        given: dict[str, float] = {}
         for key, part in parts.items():
             if part.score is not None:
-                scores[key] = part.score
+                given[key] = part.score
             elif key in self.stand_ins:
-                scores[key] = self.stand_ins[key]
-        if len(scores) < len(parts):
-            needed = {key: part for key, part in parts.items() if key not in scores}
+                given[key] = self.stand_ins[key]
+        if len(given) < len(parts):
+            needed = {key: part for key, part in parts.items() if key not in given}
             undecided = could_not_decide(needed, usage=usage)
             assert undecided is not None
             return Grade(None, undecided.why, undecided.error, parts, usage=usage)
+        faults = {key: part.error for key, part in parts.items() if part.error is not None and spoiled(part)}
         error = None
-        if faults := {key: part.error for key, part in parts.items() if part.error is not None and spoiled(part)}:
+        if faults:
             key, fault = next(iter(faults.items()))
             error = GradeError(fault.kind, fault.fault, f"part {key!r}: {fault.detail}")
-            scores = self.worst(scores, list(faults))
-        step = self.shown(scores)
         try:
-            score = self.value(scores)
+            scores, score = self.worst(parts, given, faults) if faults else Counted(given, self.value(given))
         except FormulaError as problem:
+            step = _cut(self.shown(given))
             detail = f"{step}: {problem}"
             return Grade.undecided("formula_parse_error", detail, parts=parts, formula=step, usage=usage)
-        step = f"{step} = {score:.6g}"
-        return Grade(score, f"{step} ({self.reasons(parts, scores)})", error, parts, step, usage=usage)
+        step = f"{_cut(self.shown(scores))} = {score:.6g}"
+        return Grade(score, f"{step} ({_cut(self.reasons(parts, scores))})", error, parts, step, usage=usage)
 
     def shown(self, scores: Mapping[str, float]) -> str:
         """The arithmetic and the same with the scores put in; a comparison in parentheses, to part it from ` = `."""
@@ -130,6 +129,8 @@ class Arithmetic(Composite):
         for key, part in parts.items():
             if part.score is None:
                 reasons.append(f"{key}: could not decide ({part.why}), so {scores[key]:.6g} stands in for it")
+            elif key not in scores:
+                reasons.append(f"{key}: {part.why}, so the whole counts as the least it could be")
             elif part.score != scores[key]:
                 reasons.append(f"{key}: {part.why}, so it counts as {scores[key]:.6g}, the worse for the whole")
             else:
@@ -138,53 +139,49 @@ class Arithmetic(Composite):
 
     # What a spoiled part counts as.
 
-    def worst(self, scores: Mapping[str, float], faults: Sequence[str]) -> dict[str, float]:
-        """The scores, with each part that the candidate spoiled at what is worst for the whole.
+    def worst(self, parts: Mapping[str, Grade], scores: Mapping[str, float], faults: Collection[str]) -> Counted:
+        """The least that the whole could be, whatever the parts that the candidate spoiled might have scored.
 
         Spoiling a part must never pay, so it may not count as its lowest where the whole falls as it rises. Where
-        the whole neither only rises nor only falls, the scores that the part can give are tried.
+        the whole neither only rises nor only falls, its lower bound counts. A whole without one gets 0 at most.
+        Raises FormulaError where the whole has no value.
         """
-        counted = dict(scores)
-        unclear = []
+        reach = self.reach(parts)
+        found = self.bound(reach, faults)
+        ends = {}
         for key in faults:
-            trend = self._trends[key]
-            if trend is None:
-                unclear.append(key)
-            elif trend < 0:
-                counted[key] = _highest(self.members[key], scores[key])
-        if not unclear:
+            if (trend := found.trend(key)) is not None:
+                ends[key] = reach[key][trend < 0] if trend else scores[key]
+        if len(ends) == len(faults) and all(map(math.isfinite, ends.values())):
             with suppress(FormulaError):
-                self.value(counted)
-                return counted
-        return self._searched(counted, unclear or faults)
+                counted = {**scores, **ends}
+                return Counted(counted, self.value(counted))
+        rest = {key: score for key, score in scores.items() if key not in faults}
+        if math.isfinite(found.low):
+            return Counted(rest, found.low)
+        with suppress(FormulaError):
+            return Counted(rest, min(0.0, self.value(scores)))
+        return Counted(rest, 0.0)
 
-    def _searched(self, counted: dict[str, float], unclear: Sequence[str]) -> dict[str, float]:
-        """The worst of many: from each corner (of four parts at most), one part after the other at its worst."""
-        tries = {key: self._tries(key, counted[key]) for key in unclear}
-        ends = [(tries[key][0], tries[key][-1]) for key in unclear[:4]]
-        corners = product(*ends) if len(unclear) > 1 else [()]
-        best, lowest = counted, math.inf
-        for corner in corners:
-            trial = counted | dict(zip(unclear, corner, strict=False))
-            for key in unclear:
-                trial = min((trial | {key: value} for value in tries[key]), key=self._value_or_infinite)
-            if (value := self._value_or_infinite(trial)) < lowest:
-                best, lowest = trial, value
-        return best
+    def reach(self, parts: Mapping[str, Grade]) -> dict[str, Range]:
+        """Between what each part lies: its score, or for one that was spoiled what it might have been."""
+        reach = dict(self.ranges)
+        for key, grade in parts.items():
+            if grade.score is not None:
+                reach[key] = self._might_have_been(self.members[key], grade)
+            elif key in self.stand_ins:
+                reach[key] = self.stand_ins[key], self.stand_ins[key]
+        return reach
 
-    def _tries(self, key: str, low: float) -> list[float]:
-        """The scores a part might have got, from what it got to its highest: evenly, and at each turn."""
-        high = _highest(self.members[key], low)
-        evenly = (low + (high - low) * step / TRIED for step in range(1, TRIED))
-        turns = [turn for turn in sorted(self.turns()) if low < turn < high][:TRIED]
-        return sorted({low, *evenly, *turns, high})
-
-    def _value_or_infinite(self, scores: Mapping[str, float]) -> float:
-        """The value; infinite where there is none, so that what can be decided is."""
-        try:
-            return self.value(scores)
-        except FormulaError:
-            return math.inf
+    @staticmethod
+    def _might_have_been(part: Grader, grade: Grade) -> Range:
+        assert grade.score is not None
+        if not spoiled(grade):
+            return grade.score, grade.score
+        low, high = part.range
+        if isinstance(part, Arithmetic) and grade.parts:
+            low, high = part.bound(part.reach(grade.parts))[:2]
+        return grade.score if math.isfinite(low) else low, high
 
     # The export to OpenAI.
 
@@ -239,7 +236,5 @@ def spoiled(grade: Grade) -> bool:
     return grade.score is not None and grade.error is not None and grade.error.fault == "candidate"
 
 
-def _highest(part: Grader, score: float) -> float:
-    """The best a part could have given; of a part without limits, one more than it gave."""
-    highest = part.range[1]
-    return highest if math.isfinite(highest) else score + 1
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."

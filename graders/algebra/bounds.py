@@ -1,4 +1,4 @@
-"""Bounds: between which values a formula lies, and whether it rises or falls with one of its names.
+"""Bounds: between which values a formula lies, and whether it rises or falls with each of its names.
 
 Interval arithmetic (Moore, Kearfott and Cloud, Introduction to Interval Analysis, 2009) over a formula's program.
 Rounding to nearest is monotone, so the ends that the same floating-point steps give are sound as they are; only
@@ -8,14 +8,31 @@ Rounding to nearest is monotone, so the ends that the same floating-point steps 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from graders.algebra.formula import Formula, FormulaError, Step, formula_error
 
 Range: TypeAlias = tuple[float, float]
 Trend: TypeAlias = int | None
-"""1: never falls as the name rises; -1: never rises; 0: does not depend on it; None: not known."""
+"""1: never falls as a name rises; -1: never rises; 0: does not depend on it; None: not known."""
+
+
+class Moves(NamedTuple):
+    """The names with which a value may rise, and those with which it may fall."""
+
+    up: frozenset[str] = frozenset()
+    down: frozenset[str] = frozenset()
+
+    def signed(self, sign: Trend) -> Moves:
+        """Those of the value times something of this sign."""
+        if sign is None:
+            either = self.up | self.down
+            return Moves(either, either)
+        return self if sign > 0 else Moves(self.down, self.up) if sign < 0 else STILL
+
+
+STILL = Moves()
 
 
 class Bound(NamedTuple):
@@ -23,26 +40,34 @@ class Bound(NamedTuple):
 
     low: float
     high: float
-    trend: Trend = 0
+    moves: Moves = STILL
+
+    def trend(self, name: str) -> Trend:
+        """How the value moves as the name rises, which has to be one of those that were followed."""
+        up, down = name in self.moves.up, name in self.moves.down
+        return None if up and down else up - down
 
 
-def bound(formula: Formula, ranges: Mapping[str, Range], name: str = "", doubts: list[str] | None = None) -> Bound:
-    """What the formula can give for values in `ranges`, and how that moves with `name`.
+def bound(
+    formula: Formula, ranges: Mapping[str, Range], follow: Collection[str] = (), doubts: list[str] | None = None
+) -> Bound:
+    """What the formula can give for values in `ranges`, and how that moves with the names to `follow`.
 
     Values for which a step is undefined are left out, and told in `doubts`. Raises FormulaError where no value
     is left. A name that stands more than once counts each time as if it were free: the bounds are never too
     narrow, but may be wider than the values.
 
     >>> from graders.algebra.formula import parse
-    >>> bound(parse("1 - 0.5*a"), {"a": (0.0, 1.0)}, "a")
-    Bound(low=0.5, high=1.0, trend=-1)
+    >>> found = bound(parse("1 - 0.5*a"), {"a": (0.0, 1.0)}, ["a"])
+    >>> found.low, found.high, found.trend("a")
+    (0.5, 1.0, -1)
     """
-    return _Bounds(ranges, name, doubts if doubts is not None else []).run(formula.steps)
+    return _Bounds(ranges, frozenset(follow), doubts if doubts is not None else []).run(formula.steps)
 
 
 class _Bounds:
-    def __init__(self, ranges: Mapping[str, Range], name: str, doubts: list[str]) -> None:
-        self.ranges, self.name, self.doubts = ranges, name, doubts
+    def __init__(self, ranges: Mapping[str, Range], follow: frozenset[str], doubts: list[str]) -> None:
+        self.ranges, self.follow, self.doubts = ranges, follow, doubts
 
     def run(self, steps: Sequence[Step]) -> Bound:
         stack: list[Bound] = []
@@ -50,7 +75,8 @@ class _Bounds:
             if step.kind == "number":
                 stack.append(Bound(step.payload, step.payload))
             elif step.kind == "name":
-                stack.append(Bound(*self.ranges[step.text], int(step.text == self.name)))
+                moves = Moves(up=frozenset((step.text,))) if step.text in self.follow else STILL
+                stack.append(Bound(*self.ranges[step.text], moves))
             elif step.kind == "if":
                 stack.append(self.branched(stack.pop(), step.payload))
             else:
@@ -63,12 +89,12 @@ class _Bounds:
         if doubt := _doubt(step.text, operands):
             self.doubts.append(f"{doubt} at character {step.position + 1}")
         try:
-            low, high, trend = RULES[step.text](*operands)
+            low, high, moves = RULES[step.text](*operands)
         except ArithmeticError as problem:
             raise formula_error(f"{step.text} {problem}, whatever the scores,", step.position) from None
         if low == math.inf or high == -math.inf:
             raise formula_error(f"{step.text} is too large, whatever the scores,", step.position)
-        return Bound(low + 0.0, high + 0.0, 0 if low == high else trend)
+        return Bound(low + 0.0, high + 0.0, STILL if low == high else moves)
 
     def branched(self, condition: Bound, branches: tuple[Sequence[Step], Sequence[Step]]) -> Bound:
         if condition.low > 0 or condition.high < 0:
@@ -76,7 +102,7 @@ class _Bounds:
         if condition.low == condition.high == 0:
             return self.run(branches[1])
         # A branch is entered only where the condition lets it, so what is undefined in it is no doubt.
-        inside = _Bounds(self.ranges, self.name, [])
+        inside = _Bounds(self.ranges, self.follow, [])
         found: list[Bound | None] = []
         problem = None
         for branch in branches:
@@ -91,16 +117,12 @@ class _Bounds:
                 raise problem
             either = then or otherwise
             assert either is not None
-            return either._replace(trend=None if condition.trend != 0 else either.trend)
-        trend: Trend = None
-        if condition.trend == 0 or condition.low < 0:
-            by_condition: Trend = 0 if condition.trend == 0 else None
-        elif then.low >= otherwise.high:
-            by_condition = condition.trend
-        else:
-            by_condition = _times_sign(condition.trend, -1) if then.high <= otherwise.low else None
-        trend = _join(then.trend, otherwise.trend, by_condition)
-        return Bound(min(then.low, otherwise.low), max(then.high, otherwise.high), trend)
+            return either._replace(moves=_join(either.moves, condition.moves.signed(None)))
+        higher: Trend = None  # which branch is the higher one
+        if condition.low >= 0:
+            higher = 1 if then.low >= otherwise.high else -1 if then.high <= otherwise.low else None
+        moves = _join(then.moves, otherwise.moves, condition.moves.signed(higher))
+        return Bound(min(then.low, otherwise.low), max(then.high, otherwise.high), moves)
 
 
 def _doubt(name: str, operands: list[Bound]) -> str:
@@ -121,16 +143,13 @@ def _doubt(name: str, operands: list[Bound]) -> str:
     return ""
 
 
-def _join(*trends: Trend) -> Trend:
-    """The trend of something that rises with each of its parts, which have these trends."""
-    moving = set(trends) - {0}
-    return 0 if not moving else moving.pop() if len(moving) == 1 else None
-
-
-def _times_sign(trend: Trend, sign: Trend) -> Trend:
-    if trend == 0 or sign == 0:
-        return 0
-    return None if trend is None or sign is None else trend * sign
+def _join(*parts: Moves) -> Moves:
+    """The moves of something that rises with each of its parts."""
+    moving = [part for part in parts if part != STILL]
+    if len(moving) < 2:
+        return moving[0] if moving else STILL
+    up, down = zip(*moving, strict=True)
+    return Moves(up[0].union(*up[1:]), down[0].union(*down[1:]))
 
 
 def _sign(value: Bound) -> Trend:
@@ -144,11 +163,11 @@ def _times(a: float, b: float) -> float:
 
 
 def _add(a: Bound, b: Bound) -> Bound:
-    return Bound(a.low + b.low, a.high + b.high, _join(a.trend, b.trend))
+    return Bound(a.low + b.low, a.high + b.high, _join(a.moves, b.moves))
 
 
 def _negated(a: Bound) -> Bound:
-    return Bound(-a.high, -a.low, _times_sign(a.trend, -1))
+    return Bound(-a.high, -a.low, a.moves.signed(-1))
 
 
 def _subtract(a: Bound, b: Bound) -> Bound:
@@ -157,22 +176,19 @@ def _subtract(a: Bound, b: Bound) -> Bound:
 
 def _multiply(a: Bound, b: Bound) -> Bound:
     corners = [_times(x, y) for x in a[:2] for y in b[:2]]
-    trend = _join(_times_sign(a.trend, _sign(b)), _times_sign(b.trend, _sign(a)))
-    return Bound(min(corners), max(corners), trend)
+    return Bound(min(corners), max(corners), _join(a.moves.signed(_sign(b)), b.moves.signed(_sign(a))))
 
 
 def _divide(a: Bound, b: Bound) -> Bound:
     if b.low == b.high == 0:
         raise ArithmeticError("divides by zero")
     if b.low < 0 < b.high:
-        trend: Trend = None if a.trend != 0 or b.trend != 0 else 0
         zero = a.low == a.high == 0
-        return Bound(0, 0) if zero else Bound(-math.inf, math.inf, trend)
+        return Bound(0, 0) if zero else Bound(-math.inf, math.inf, _join(a.moves, b.moves).signed(None))
     if b.high <= 0:
         return _divide(_negated(a), _negated(b))
     corners = [_quotient(x, y) for x in a[:2] for y in b[:2]]
-    trend = _join(a.trend, _times_sign(_times_sign(b.trend, -1), _sign(a)))
-    return Bound(min(corners), max(corners), trend)
+    return Bound(min(corners), max(corners), _join(a.moves, b.moves.signed(-1).signed(_sign(a))))
 
 
 def _quotient(a: float, b: float) -> float:
@@ -186,8 +202,8 @@ def _power(base: Bound, exponent: Bound) -> Bound:
     if base.low >= 0:
         corners = [_pow(x, y) for x in base[:2] for y in exponent[:2]]
         by_exponent: Trend = 1 if base.low >= 1 else -1 if base.high <= 1 else None
-        trend = _join(_times_sign(base.trend, _sign(exponent)), _times_sign(exponent.trend, by_exponent))
-        return _loose(Bound(min(corners), max(corners), trend))
+        moves = _join(base.moves.signed(_sign(exponent)), exponent.moves.signed(by_exponent))
+        return _loose(Bound(min(corners), max(corners), moves))
     whole = exponent.low == exponent.high and exponent.low == math.floor(exponent.low)
     size = _absolute(base)
     if whole and exponent.low < 0:
@@ -196,10 +212,9 @@ def _power(base: Bound, exponent: Bound) -> Bound:
         return _power(size, exponent)
     if whole:
         signed = [math.copysign(_pow(abs(end), exponent.low), end) for end in base[:2]]
-        return _loose(Bound(signed[0], signed[1], base.trend))
-    most = _power(size._replace(trend=0), exponent._replace(trend=0)).high
-    still = base.trend == 0 and exponent.trend == 0
-    return Bound(-most, most, 0 if still else None)
+        return _loose(Bound(signed[0], signed[1], base.moves))
+    most = _power(size, exponent).high
+    return Bound(-most, most, _join(base.moves, exponent.moves).signed(None))
 
 
 def _pow(base: float, exponent: float) -> float:
@@ -215,19 +230,19 @@ def _loose(exact: Bound) -> Bound:
     for _ in range(2):
         low = low if low in (0, 1, math.inf) else math.nextafter(low, -math.inf)
         high = high if high in (0, 1, -math.inf) else math.nextafter(high, math.inf)
-    return Bound(low, high, exact.trend)
+    return Bound(low, high, exact.moves)
 
 
 def _absolute(a: Bound) -> Bound:
     if a.low >= 0:
         return a
-    return _negated(a) if a.high <= 0 else Bound(0, max(-a.low, a.high), None if a.trend != 0 else 0)
+    return _negated(a) if a.high <= 0 else Bound(0, max(-a.low, a.high), a.moves.signed(None))
 
 
 def _rounded(rule: Callable[[float], float]) -> Callable[[Bound], Bound]:
     def rounded(a: Bound) -> Bound:
         low, high = (float(rule(end)) if math.isfinite(end) else end for end in a[:2])
-        return Bound(low, high, a.trend)
+        return Bound(low, high, a.moves)
 
     return rounded
 
@@ -239,26 +254,26 @@ def _exponential(a: Bound) -> Bound:
         except OverflowError:
             return math.inf
 
-    return _loose(Bound(exp(a.low), exp(a.high), a.trend))
+    return _loose(Bound(exp(a.low), exp(a.high), a.moves))
 
 
 def _root(a: Bound) -> Bound:
     if a.high < 0:
         raise ArithmeticError("is not a real number")
-    return Bound(math.sqrt(max(a.low, 0.0)), math.sqrt(a.high), a.trend)
+    return Bound(math.sqrt(max(a.low, 0.0)), math.sqrt(a.high), a.moves)
 
 
 def _logarithm(a: Bound) -> Bound:
     if a.high <= 0:
         raise ArithmeticError("is not a real number")
-    return _loose(Bound(math.log(a.low) if a.low > 0 else -math.inf, math.log(a.high), a.trend))
+    return _loose(Bound(math.log(a.low) if a.low > 0 else -math.inf, math.log(a.high), a.moves))
 
 
 def _least(*parts: Bound) -> Bound:
     """A part whose lowest is never below another's highest does not matter."""
     cap = min(range(len(parts)), key=lambda index: parts[index].high)
     matter = [part for index, part in enumerate(parts) if index == cap or part.low < parts[cap].high]
-    return Bound(min(part.low for part in parts), parts[cap].high, _join(*(part.trend for part in matter)))
+    return Bound(min(part.low for part in parts), parts[cap].high, _join(*(part.moves for part in matter)))
 
 
 def _greatest(*parts: Bound) -> Bound:
@@ -268,7 +283,7 @@ def _greatest(*parts: Bound) -> Bound:
 def _average(*parts: Bound) -> Bound:
     ends = (math.fsum(end) if all(map(math.isfinite, end)) else sum(end) for end in list(zip(*parts, strict=True))[:2])
     low, high = (end / len(parts) for end in ends)
-    return Bound(low, high, _join(*(part.trend for part in parts)))
+    return Bound(low, high, _join(*(part.moves for part in parts)))
 
 
 def _clipped(value: Bound, low: Bound, high: Bound) -> Bound:
@@ -283,16 +298,16 @@ def _less(a: Bound, b: Bound) -> Bound:
 
 def _less_or_equal(a: Bound, b: Bound) -> Bound:
     low, high = float(a.high <= b.low), float(a.low <= b.high)
-    return Bound(low, high, 0 if low == high else _join(_times_sign(a.trend, -1), b.trend))
+    return Bound(low, high, STILL if low == high else _join(a.moves.signed(-1), b.moves))
 
 
 def _equal(a: Bound, b: Bound) -> Bound:
     low, high = float(a.low == a.high == b.low == b.high), float(a.low <= b.high and b.low <= a.high)
-    return Bound(low, high, 0 if low == high or (a.trend == 0 and b.trend == 0) else None)
+    return Bound(low, high, STILL if low == high else _join(a.moves, b.moves).signed(None))
 
 
 def _not(a: Bound) -> Bound:
-    return Bound(1 - a.high, 1 - a.low, _times_sign(a.trend, -1))
+    return Bound(1 - a.high, 1 - a.low, a.moves.signed(-1))
 
 
 RULES: Mapping[str, Callable[..., Bound]] = {
@@ -319,4 +334,4 @@ RULES: Mapping[str, Callable[..., Bound]] = {
     "==": _equal,
     "!=": lambda a, b: _not(_equal(a, b)),
 }
-"""How each operator and function moves ends and trends. A rule that raises ArithmeticError has no value at all."""
+"""How each operator and function moves ends and names. A rule that raises ArithmeticError has no value at all."""

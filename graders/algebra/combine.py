@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
-from graders.algebra.arithmetic import Arithmetic, Number, written
-from graders.algebra.bounds import Bound
+from graders.algebra.arithmetic import Arithmetic, written
+from graders.algebra.bounds import Bound, Range
 from graders.algebra.formula import Formula, formula_error, parse
 from graders.composite import Doubt, Parts
 from graders.grader import Grader
+from graders.options import Number
 from graders.template import nearest
 
 
@@ -91,13 +92,18 @@ class WeightedSum(Combination):
             raise formula_error("the sum is too large", 0)
         return value + 0.0
 
-    def bound(self, name: str = "", doubts: list[str] | None = None) -> Bound:
-        found = super().bound(name, doubts)
-        if self.weights is None or math.isinf(found.low) or math.isinf(found.high):
+    def bound(
+        self, ranges: Mapping[str, Range], follow: Collection[str] = (), doubts: list[str] | None = None
+    ) -> Bound:
+        found = super().bound(ranges, follow, doubts)
+        if self.weights is None:
             return found
-        ends = [sorted(weight * end for end in self.ranges[key]) for key, weight in self._weights.items()]
-        low, high = (math.fsum([*(pair[side] for pair in ends), self.constant]) for side in (0, 1))
-        return Bound(low + 0.0, high + 0.0, found.trend)
+        terms = [sorted(weight * end for end in ranges[key]) for key, weight in self._weights.items()]
+        low, high = (
+            math.fsum([*(term[side] for term in terms), self.constant]) + 0.0 if math.isfinite(end) else end
+            for side, end in enumerate(found[:2])
+        )
+        return Bound(low, high, found.moves)
 
     def exported(self) -> Formula:
         if self.weights is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from graders.composite import Composite
 from graders.grader import Grader
+
+SPOILING_PAYS = "so an output that cannot be read may score more than a bad one: clip it"
 
 
 class Finding(NamedTuple):
@@ -32,7 +35,22 @@ def findings(grader: Grader) -> list[Finding]:
         )
     elif low == high:
         whole.append(Finding("", f"always scores {low:g}: there is nothing to learn from it"))
+    if low == -math.inf:
+        parts = [place for place in _without_limits(grader, "") if place]
+        whole += [Finding(place, f"has no limits, {SPOILING_PAYS}") for place in parts]
+        if not parts:
+            whole.append(Finding("", f"has no lowest score, {SPOILING_PAYS}"))
     return [*whole, *_inside(grader, "")]
+
+
+def _without_limits(grader: Grader, place: str) -> list[str]:
+    """The places of the graders, not themselves made of graders, whose scores nothing limits."""
+    if all(map(math.isfinite, grader.range)):
+        return []
+    if isinstance(grader, Composite):
+        inside = (_without_limits(part, f"{place}.{key}".strip(".")) for key, part in grader.members.items())
+        return [found for part in inside for found in part]
+    return [place]
 
 
 def _inside(grader: Grader, place: str) -> Iterator[Finding]:

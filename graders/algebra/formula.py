@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from graders.template import nearest
+from graders.template import nearest, short
 
 MAX_DEPTH = 50
 
@@ -120,17 +120,12 @@ class Formula:
         """The names whose values the formula needs."""
         return frozenset(token.text for token in self.used)
 
-    @property
-    def numbers(self) -> frozenset[float]:
-        """The numbers that stand in the formula."""
-        return frozenset(_numbers(self.steps))
-
     def check_names(self, known: Iterable[str]) -> None:
         """Raise FormulaError for the first name that is not known."""
         names = set(known)
         for token in self.used:
             if token.text not in names:
-                raise formula_error(f"unknown name {token.text!r}", token.position, nearest(token.text, names))
+                raise formula_error(f"unknown name {short(token.text)}", token.position, nearest(token.text, names))
 
     def evaluate(self, values: Mapping[str, float]) -> float:
         """The value, always finite. Raises FormulaError where a step has none: 1/0, log(0), exp(1000)."""
@@ -147,15 +142,6 @@ class Formula:
             pieces += [self.text[end:position], texts.get(name, name)]
             end = position + len(name)
         return "".join([*pieces, self.text[end:]])
-
-
-def _numbers(steps: Sequence[Step]) -> Iterator[float]:
-    for step in steps:
-        if step.kind == "number":
-            yield step.payload
-        elif step.kind == "if":
-            for branch in step.payload:
-                yield from _numbers(branch)
 
 
 def _shown(value: float) -> str:
@@ -210,7 +196,7 @@ def parse(text: str) -> Formula:
     token = parser.next
     if token.kind != "end":
         hint = "a ')' without its '('" if token.text == ")" else "an operator was expected"
-        raise formula_error(f"unexpected {token.text!r}", token.position, hint)
+        raise formula_error(f"unexpected {short(token.text)}", token.position, hint)
     return Formula(text, tuple(parser.steps), tuple(parser.used), tuple(dict.fromkeys(parser.extensions)))
 
 
@@ -268,7 +254,7 @@ class _Parser:
             self.expression(0, depth + 1)
             self.close(token)
         else:
-            found = "the formula ends" if token.kind == "end" else f"unexpected {token.text!r}"
+            found = "the formula ends" if token.kind == "end" else f"unexpected {short(token.text)}"
             doubled = token.text == "*" and self.place > 1 and self.tokens[self.place - 2].text == "*"
             hint = "a power is written ^" if doubled else "a number, a name or '(' was expected"
             raise formula_error(found, token.position, hint)
@@ -276,7 +262,7 @@ class _Parser:
     def call(self, name: Token, depth: int) -> None:
         if name.text not in FUNCTIONS and name.text not in OUR_FUNCTIONS:
             hint = nearest(name.text, [*FUNCTIONS, *OUR_FUNCTIONS])
-            raise formula_error(f"unknown function {name.text!r}", name.position, hint)
+            raise formula_error(f"unknown function {short(name.text)}", name.position, hint)
         opening = self.take()
         programs = [self.argument(depth)]
         while self.next.text == ",":
@@ -306,7 +292,7 @@ class _Parser:
     def close(self, opening: Token) -> None:
         token = self.take()
         if token.text != ")":
-            found = "the formula ends" if token.kind == "end" else f"unexpected {token.text!r}"
+            found = "the formula ends" if token.kind == "end" else f"unexpected {short(token.text)}"
             hint = f"the '(' at character {opening.position + 1} is not closed"
             raise formula_error(found, token.position, hint)
 

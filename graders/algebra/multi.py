@@ -8,11 +8,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from graders.algebra.arithmetic import Arithmetic, Number
+from graders.algebra.arithmetic import Arithmetic
 from graders.algebra.formula import Formula, FormulaError, parse
 from graders.composite import Doubt, Parts
 from graders.grader import Grader
-from graders.template import nearest
+from graders.options import Number
+from graders.template import nearest, short
 
 
 class Multi(Arithmetic):
@@ -48,9 +49,9 @@ class Multi(Arithmetic):
             raise ValueError(f"optional: no grader {unknown[0]!r}; {nearest(unknown[0], self.graders)}")
         try:
             parse(self.calculate_output).check_names(self.graders)
-            self.bound()
+            self.bound(self.ranges)
         except FormulaError as problem:
-            raise ValueError(f"calculate_output {self.calculate_output!r}: {problem}") from None
+            raise ValueError(f"calculate_output {short(self.calculate_output)}: {problem}") from None
 
     @property
     def members(self) -> Mapping[str, Grader]:
@@ -70,12 +71,13 @@ class Multi(Arithmetic):
 
     def doubts(self) -> Iterable[Doubt]:
         found: list[str] = []
-        self.bound(doubts=found)
+        whole = self.bound(self.ranges, self.members, found)
         yield from (Doubt("", f"{reason}: such a sample is undecided") for reason in dict.fromkeys(found))
-        for key, trend in self._trends.items():
-            if key not in self.formula.names:
+        names = self.formula.names
+        for key in self.members:
+            if key not in names:
                 yield Doubt(key, "the formula does not use it; it matters only where it cannot decide")
-            elif trend == 0 and self.ranges[key][0] < self.ranges[key][1]:
+            elif whole.trend(key) == 0 and self.ranges[key][0] < self.ranges[key][1]:
                 yield Doubt(key, "can never matter: the formula gives the same whatever its score")
 
     def exported(self) -> Formula:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from graders.algebra.arithmetic import Arithmetic, spoiled, unique, written
 from graders.algebra.formula import Formula, parse
+from graders.algebra.shape import reached
 from graders.composite import Call, Composite, Doubt, Part, Steps, keyed, load_part, usage_of
 from graders.grade import Grade, GradeError
 from graders.grader import Grader
@@ -71,9 +72,6 @@ class Gate(Arithmetic):
 
     def value(self, scores: Mapping[str, float]) -> float:
         return super().value(scores) if "grader" in scores else 0.0
-
-    def worst(self, scores: Mapping[str, float], faults: Sequence[str]) -> dict[str, float]:
-        return super().worst(scores, faults) if "grader" in scores else dict(scores)
 
 
 def _branch(given: Any) -> float | Grader:
@@ -152,7 +150,7 @@ class When(Arithmetic):
         return self.combined(parts | dict(zip(asked, grades, strict=True)))
 
     def exported(self) -> Formula:
-        holds = f"max(0, min(1, 1 + floor(condition - {HOLDS:g})))"
+        holds = reached("condition", self.condition, HOLDS)
         return parse(f"{holds} * {self._texts['then']} + (1 - {holds}) * {self._texts['otherwise']}")
 
 

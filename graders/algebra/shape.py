@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graders.algebra.arithmetic import Arithmetic, Number, written
-from graders.algebra.bounds import Bound, Range, Trend
+from graders.algebra.arithmetic import SLACK, Arithmetic, written
+from graders.algebra.bounds import STILL, Bound, Moves, Range
 from graders.algebra.formula import Formula, parse
-from graders.composite import Doubt, Part
+from graders.composite import Composite, Doubt, Part
 from graders.grade import Grade
 from graders.grader import Grader
+from graders.options import Number
 
 
 class Shape(Arithmetic):
@@ -90,8 +91,7 @@ class Threshold(Shape):
         return f"grader >= {written(self.at)}"
 
     def exported(self) -> Formula:
-        """A difference of floats is negative exactly where the first is smaller, so this is exact."""
-        return parse(f"max(0, min(1, 1 + floor(grader - {written(self.at)})))")
+        return parse(reached("grader", self.grader, self.at))
 
 
 class Clip(Shape):
@@ -163,14 +163,12 @@ class Piecewise(Shape):
                 terms.append(f"{written(y1 - y0)} * {gone} / {written(x1 - x0)}")
         return " + ".join([written(first), *terms])
 
-    def turns(self) -> Iterable[float]:
-        return (x for x, _ in self.points)
-
     def shown(self, scores: Mapping[str, float]) -> str:
-        return f"piecewise(grader) = piecewise({scores['grader']:.6g})"
+        return f"piecewise(grader) = piecewise({scores['grader']:.6g})" if scores else "piecewise(grader)"
 
     def reasons(self, parts: Mapping[str, Grade], scores: Mapping[str, float]) -> str:
-        return f"{self._place(scores['grader'])}; {super().reasons(parts, scores)}"
+        reasons = super().reasons(parts, scores)
+        return f"{self._place(scores['grader'])}; {reasons}" if scores else reasons
 
     def _place(self, x: float) -> str:
         """Where a score lies among the points, in words."""
@@ -193,9 +191,22 @@ class Piecewise(Shape):
                 return min(max(height, min(y0, y1)), max(y0, y1)) + 0.0  # rounding never leaves the line's ends
         return self.points[-1][1]
 
-    def bound(self, name: str = "", doubts: list[str] | None = None) -> Bound:
-        low, high = self.given
+    def bound(
+        self, ranges: Mapping[str, Range], follow: Collection[str] = (), doubts: list[str] | None = None
+    ) -> Bound:
+        low, high = ranges["grader"]
         reached = [self._at(low), *(y for x, y in self.points if low < x < high), self._at(high)]
-        rises = {1 if after > before else -1 for before, after in pairwise(reached) if before != after}
-        trend: Trend = 0 if not rises else rises.pop() if len(rises) == 1 else None
-        return Bound(min(reached) + 0.0, max(reached) + 0.0, trend if name == "grader" else 0)
+        name = frozenset(follow)
+        rises, falls = (any(sign * (after - before) > 0 for before, after in pairwise(reached)) for sign in (1, -1))
+        moves = Moves(name if rises else STILL.up, name if falls else STILL.down)
+        return Bound(min(reached) + 0.0, max(reached) + 0.0, moves)
+
+
+def reached(name: str, part: Grader, at: float) -> str:
+    """OpenAI's words for `name >= at`: 1 where it holds, else 0.
+
+    A difference of floats is negative exactly where the first is smaller, so this is exact for a score as a grader
+    gave it. What is computed anew may come out a little lower, and has the slack for it.
+    """
+    slack = f" + {SLACK}" if isinstance(part, Composite) else ""
+    return f"max(0, min(1, 1 + floor({name} - {written(at)}{slack})))"

@@ -14,7 +14,7 @@ from pydantic import AfterValidator
 from graders.composite import GraderWarning
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
-from graders.model.score_model import Number
+from graders.options import Number
 from graders.sample import SAMPLE_FIELDS, Item, Sample
 from graders.template import choices_of
 

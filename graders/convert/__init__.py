@@ -1,4 +1,4 @@
-"""From other people's files to our graders: what OpenAI's jobs and evals and Promptfoo's configs hold."""
+"""From other people's files to ours: what OpenAI's jobs, evals and output items and Promptfoo's configs hold."""
 
 from __future__ import annotations
 
@@ -9,41 +9,54 @@ from typing import Any
 
 from graders.convert import openai_wire, promptfoo
 from graders.convert.converted import Converted, read_yaml
-from graders.sample import read_json
+from graders.convert.output_items import from_output_items, is_output_items
+from graders.rows import read_rows
+from graders.sample import parse_json, read_json
 from graders.template import nearest
 
 __all__ = ["Converted", "convert"]
 
 
 def convert(path: Path, judge: str = "") -> Converted:
-    """The graders of an OpenAI fine-tuning job or eval, or of a Promptfoo config, from a JSON or YAML file.
+    """What the file of somebody else holds: graders, rows, grades.
 
-    `judge` is the model of graders for which the source names none. Raises ValueError where the file is none of
-    these, or holds a grader that cannot be loaded.
+    It is an OpenAI fine-tuning job, an OpenAI eval or a Promptfoo config (JSON or YAML), or the output items of an
+    OpenAI eval run (JSON or JSON Lines). `judge` is the model of graders for which the source names none. Raises
+    ValueError where the file is none of these, or holds a grader that cannot be loaded.
     """
     source = read_source(path)
-    readers: list[tuple[Callable[[Any], bool], Callable[[Mapping[str, Any]], Converted]]] = [
-        (openai_wire.is_eval, openai_wire.from_eval),
-        (openai_wire.is_job, openai_wire.from_job),
-        (promptfoo.is_config, lambda config: promptfoo.from_config(config, path.parent, judge)),
-    ]
+    readers: list[tuple[Callable[[Any], bool], Callable[[Any], Converted]]] = [(is_output_items, from_output_items)]
+    if isinstance(source, Mapping):
+        readers += [
+            (openai_wire.is_eval, openai_wire.from_eval),
+            (openai_wire.is_job, openai_wire.from_job),
+            (promptfoo.is_config, lambda config: promptfoo.from_config(config, path.parent, judge)),
+        ]
     for fits, read in readers:
-        if isinstance(source, Mapping) and fits(source):
+        if fits(source):
             try:
                 return _with_warnings(read, source)
             except (ValueError, LookupError, TypeError) as problem:
                 raise ValueError(f"{path}: {problem.args[0] if problem.args else problem}") from problem
-    keys = ", ".join(map(str, source)) if isinstance(source, Mapping) else f"a {type(source).__name__}"
-    if isinstance(source, Mapping) and isinstance(source.get("type"), str):
-        raise ValueError(f"{path}: this is a grader already (type {source['type']!r}); use it as it is")
-    known = ("method", "testing_criteria", "prompts", "providers", "tests", "defaultTest")
-    raise ValueError(
-        f"{path}: neither an OpenAI fine-tuning job (method), an OpenAI eval (testing_criteria) nor a Promptfoo "
-        f"config (prompts, providers, tests): it holds {keys[:200]}; {nearest(keys, known)}"
+    raise ValueError(f"{path}: {_none_of_these(source)}")
+
+
+def _none_of_these(source: Any) -> str:
+    held = source[0] if isinstance(source, list) and source else source
+    if isinstance(held, Mapping) and isinstance(held.get("item"), Mapping):
+        return "these are rows that 'assay grade' reads; use them as they are"
+    if isinstance(held, Mapping) and isinstance(held.get("type"), str):
+        return f"this is a grader already (type {held['type']!r}); use it as it is"
+    keys = ", ".join(map(str, held)) if isinstance(held, Mapping) else f"a {type(held).__name__}"
+    known = ("method", "testing_criteria", "datasource_item", "prompts", "providers", "tests", "defaultTest")
+    return (
+        "neither an OpenAI fine-tuning job (method), an OpenAI eval (testing_criteria), output items of an eval run "
+        f"(datasource_item) nor a Promptfoo config (prompts, providers, tests): it holds {keys[:200]}; "
+        f"{nearest(keys, known)}"
     )
 
 
-def _with_warnings(read: Callable[[Mapping[str, Any]], Converted], source: Mapping[str, Any]) -> Converted:
+def _with_warnings(read: Callable[[Any], Converted], source: Any) -> Converted:
     """What the graders warn of as they load, among the remarks."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -54,13 +67,24 @@ def _with_warnings(read: Callable[[Mapping[str, Any]], Converted], source: Mappi
 
 
 def read_source(path: Path) -> Any:
-    """The data of a `.json`, `.yaml` or `.yml` file. Raises ValueError with the place where it is neither."""
+    """The data of a `.json`, `.jsonl`, `.yaml` or `.yml` file; several lines of JSON are a list of their objects.
+
+    Raises ValueError with the place where it is none of them.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"no file {str(path)!r}")
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return _lines(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() in (".yaml", ".yml"):
             return read_yaml(text)
         return read_json(text)
     except ValueError as problem:
+        if path.suffix.lower() == ".json" and isinstance(parse_json(text.lstrip().partition("\n")[0]), dict):
+            return _lines(path)
         raise ValueError(f"{path}: {problem}") from None
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [row for _, row in read_rows(path, max_bytes=path.stat().st_size)]

@@ -11,10 +11,13 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
 from graders.lists.credit import Credit, Dcg, Reciprocal
-from graders.lists.ranked_list import Read, alias_table, normal, parse_path, read_list
-from graders.lists.references import References, checked, invalid, read_references
+from graders.lists.ranked_list import Read, alias_table, read_list
+from graders.lists.references import References, checked, read_references
+from graders.reference import invalid
 from graders.sample import Item, Sample
 from graders.template import Template, resolve, short
+from graders.text.finders import parse_path
+from graders.text.marks import normal
 
 RECIPROCAL, NDCG = Reciprocal(rule="reciprocal"), Dcg(rule="dcg")  # used where no credit is given
 
@@ -27,7 +30,7 @@ class Rank(Grader):
     than `max_length` are cut or refused; `too_few` and `invented` are factors on the credit for lists with
     fewer than `min_length` names and for each name that is not in `allowed`. A list that names everything in
     `allowed` earns no more than the best reference alone would. An output that cannot be read as a list
-    scores 0; an item without a usable reference is undecided (`invalid_reference`).
+    scores 0; an item without a usable reference is undecided.
 
     >>> rank = Rank(reference="{{item.gene}}", credit={"rule": "table", "credits": [1, 0.7, 0.5]})
     >>> rank("TGFBR2, FBN1, COL3A1", {"gene": "FBN1"}).why

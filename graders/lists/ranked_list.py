@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from graders.grade import GradingError
+from graders.reference import as_text
 from graders.sample import parse_json
-from graders.template import STEP, follow, short
+from graders.template import follow, short
+from graders.text.finders import fences
+from graders.text.marks import normal, unmarked, visible
 
 Read = Literal["json", "lines", "comma", "auto"]
 
-PATH = re.compile(r"(?:\.[\w-]+|\[-?\d+\])+")
 # "1." "1)" "1:" "#1" "#1." and bullets; "3.14" and "-x" are names, not markers.
 MARKER = re.compile(r"(?:#\d+[.):]?(?=\s|$)|\d+[.):](?=\D|$)|[-*+](?=\s|$)|[•‣▪–])\s*")
-INVISIBLE = dict.fromkeys([0x200B, 0xFEFF, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
-PAIRS = ("**", "__", "`", '"', "'", "*")  # markdown bold, code, italics, and quotes around a name
-
-
-def parse_path(path: str) -> tuple[str | int, ...]:
-    """The keys and indices of a path into JSON, such as `answer.genes` or `[0].genes`."""
-    dotted = path if path.startswith("[") else f".{path}"
-    if not PATH.fullmatch(dotted):
-        raise ValueError(f"{path!r} is not a path into JSON; write it as 'answer.genes' or '[0].genes'")
-    return tuple(name or int(index) for name, index in STEP.findall(dotted))
 
 
 def read_list(value: Any, read: Read, path: Sequence[str | int] = ()) -> list[str]:
@@ -42,7 +33,7 @@ def read_list(value: Any, read: Read, path: Sequence[str | int] = ()) -> list[st
 
 
 def _read_text(text: str, read: Read, path: Sequence[str | int]) -> list[str]:
-    text = _without_fence(text)
+    text = without_fence(text)
     if read in ("json", "auto"):
         value = parse_json(text)
         if read == "json":
@@ -57,16 +48,19 @@ def _read_text(text: str, read: Read, path: Sequence[str | int]) -> list[str]:
     lines = text.splitlines()
     if read == "comma" or (read == "auto" and len([line for line in lines if line.strip()]) < 2):
         lines = text.split(",")
-    return [name for line in lines if (name := _bare(line))]
+    return [name for line in lines if (name := _bare(line)) and (name.isascii() or visible(name))]
 
 
-def _without_fence(text: str) -> str:
-    """The text without the ``` fence around it."""
+def without_fence(text: str) -> str:
+    """The text without the code fence, or the ``` marks on its one line, around all of it."""
     text = text.strip()
-    if len(text) >= 6 and text.startswith("```") and text.endswith("```"):
-        info, newline, body = text[3:-3].partition("\n")
-        return body if newline else info
-    return text
+    if not text.startswith(("```", "~~~")):
+        return text
+    found = fences(text)
+    if len(found) == 1 and found[0].closed and (found[0].start, found[0].end) == (0, len(text)):
+        return found[0].content
+    on_one_line = len(text) >= 6 and text.endswith("```") and "\n" not in text
+    return text[3:-3] if on_one_line and text[0] == "`" else text
 
 
 def _at(value: Any, path: Sequence[str | int]) -> Any:
@@ -83,10 +77,14 @@ def _names(value: Any) -> list[str]:
         raise _unreadable(f"a list of names was expected, not {short(value)}")
     names = []
     for number, element in enumerate(value, start=1):
-        if isinstance(element, bool) or not isinstance(element, str | int | float):
-            raise _unreadable(f"element {number} of the list is not a name: {short(element)}")
-        names.append(str(element).strip())
-    return [name for name in names if name]
+        try:
+            names.append(as_text(element).strip())
+        except ValueError:
+            raise _unreadable(f"element {number} of the list is not a name: {short(element)}") from None
+    shown = [name for name in names if name and (name.isascii() or visible(name))]
+    if names and not shown:
+        raise _unreadable(f"the list holds only blank names: {short(value)}")
+    return shown
 
 
 def _bare(line: str) -> str:
@@ -94,36 +92,14 @@ def _bare(line: str) -> str:
     line = line.strip().rstrip(",;").rstrip()
     if line[:1].isalpha():  # as most names: nothing to take off
         return line
-    line = _unmarked(line)
+    line = unmarked(line)
     if marker := MARKER.match(line):
         line = line[marker.end() :]
-    return _unmarked(line.strip())
-
-
-def _unmarked(name: str) -> str:
-    for mark in PAIRS * 2:  # twice: marks stand inside marks, in either order
-        if len(name) > 2 * len(mark) and name.startswith(mark) and name.endswith(mark):
-            name = name[len(mark) : -len(mark)].strip()
-    return name
+    return unmarked(line.strip())
 
 
 def _unreadable(detail: str) -> GradingError:
     return GradingError("sample_parse_error", detail, "candidate")
-
-
-def normal(name: str, case_sensitive: bool) -> str:
-    """The form in which names are compared: Unicode NFKC, spaces collapsed, case folded unless it matters.
-
-    Marks that show nothing (zero-width space, byte-order mark, direction marks) are dropped.
-    """
-    if not name.isascii():
-        name = name.translate(INVISIBLE)
-        name = unicodedata.normalize("NFKC", name)
-        if not case_sensitive:
-            name = unicodedata.normalize("NFKC", name.casefold())
-    elif not case_sensitive:
-        name = name.lower()
-    return " ".join(name.split())
 
 
 def alias_table(aliases: Mapping[str, str], case_sensitive: bool) -> dict[str, str]:

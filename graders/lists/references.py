@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from graders.grade import GradingError
+from graders.reference import as_text, invalid, resolved
 from graders.sample import Item, Sample
-from graders.template import parse, resolve, short
+from graders.template import parse, short
 
 
 class References(NamedTuple):
@@ -67,9 +67,10 @@ def read_references(
 
     A text is one name, also with commas in it. Where two spellings are the same name, the higher relevance
     counts; relevances are divided by the highest, and a name of relevance 0 is no reference. Raises
-    GradingError of the kind `invalid_reference` where a name is missing, blank, or not in `allowed`.
+    GradingError `invalid_variable_error` where there is none, `invalid_reference` where a name is blank or not in
+    `allowed`.
     """
-    given = _resolved(reference, sample, item)
+    given = reference if isinstance(reference, dict) else resolved(reference, sample, item)
     if isinstance(given, Mapping):
         try:
             _check_relevances(given)
@@ -93,29 +94,11 @@ def read_references(
     return References(relevance, spelling, isinstance(given, Mapping))
 
 
-def _resolved(reference: str | list[str] | dict[str, float], sample: Sample, item: Item) -> Any:
-    try:
-        if isinstance(reference, str):
-            return resolve(reference, sample, item)
-        if isinstance(reference, list):
-            return [resolve(name, sample, item) for name in reference]
-    except GradingError as problem:
-        if problem.error.fault == "candidate":
-            raise
-        raise GradingError("invalid_reference", f"reference: {problem}") from None
-    return reference
-
-
 def _names(given: Any) -> list[str]:
-    names = given if isinstance(given, list | tuple) else [given]
+    names = given if isinstance(given, list) else [given]
     if not names:
         raise invalid(given, "it is empty; give the row its answer, or leave the row out")
-    for name in names:
-        if isinstance(name, bool) or not isinstance(name, str | int | float):
-            raise invalid(given, "a name, a list of names, or an object from name to relevance is expected")
-    return [str(name) for name in names]
-
-
-def invalid(given: Any, reason: str) -> GradingError:
-    """The error of an item whose reference cannot be used."""
-    return GradingError("invalid_reference", f"reference {short(given)}: {reason}")
+    try:
+        return list(map(as_text, names))
+    except ValueError:
+        raise invalid(given, "a name, a list of names, or an object from name to relevance is expected") from None

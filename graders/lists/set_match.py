@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Literal
@@ -10,11 +11,15 @@ from pydantic import Field, field_validator, model_validator
 
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
-from graders.lists.ranked_list import Read, alias_table, normal, parse_path, read_list
+from graders.lists.ranked_list import Read, alias_table, read_list, without_fence
+from graders.reference import invalid
 from graders.sample import Item, Sample
 from graders.template import Template, resolve, short
-from graders.text.answers import Answers, invalid, read_answers
+from graders.text.answers import Answers, read_answers
+from graders.text.finders import parse_path
+from graders.text.marks import normal, unmarked
 
+EMPTY = re.compile(r"\[\s*\]")
 Metric = Literal["f1", "f_beta", "jaccard", "exact", "precision", "recall"]
 
 
@@ -147,14 +152,17 @@ class SetMatch(Grader):
 
     def _listed(self, sample: Sample, item: Item) -> list[str]:
         value: Any = resolve(self.input, sample, item)
-        if not isinstance(value, str):
-            return read_list(value, self.read, self._path)
-        if not value.strip():
-            raise GradingError("sample_parse_error", "the output is blank; an empty set is written []", "candidate")
-        if normal(value, False).rstrip(".") in self._empty_words:
-            return []
+        if isinstance(value, str):
+            if not value.strip():
+                raise GradingError("sample_parse_error", "the output is blank; an empty set is written []", "candidate")
+            if (self.empty and _word(value) in self._empty_words) or (
+                self.path is None and EMPTY.fullmatch(without_fence(value))
+            ):
+                return []
         listed = read_list(value, self.read, self._path)
-        if not listed and "[" not in value:
+        if self.empty and len(listed) == 1 and _word(listed[0]) in self._empty_words:
+            return []
+        if not listed and isinstance(value, str) and "[" not in value:
             detail = f"no names in {short(value)}; an empty set is written []"
             raise GradingError("sample_parse_error", detail, "candidate")
         return listed
@@ -194,11 +202,16 @@ class SetMatch(Grader):
 
     @cached_property
     def _empty_words(self) -> frozenset[str]:
-        return frozenset(normal(word, False).rstrip(".") for word in self.empty)
+        return frozenset(map(_word, self.empty))
 
     @cached_property
     def _path(self) -> tuple[str | int, ...]:
         return parse_path(self.path) if self.path is not None else ()
+
+
+def _word(text: str) -> str:
+    """The form in which a word for the empty set is looked up."""
+    return normal(unmarked(text.strip().rstrip(".")), False).rstrip(".")
 
 
 def _counted(count: int, thing: str) -> str:

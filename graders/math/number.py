@@ -30,7 +30,8 @@ def _template_or_number(reference: Any) -> Any:
 class Number(Grader):
     """1 if the input is the reference number, within the tolerance; else 0, or less than 1 by its distance.
 
-    The whole input must be one number: finding one in prose is the work of `extract`. Values are compared exactly,
+    The whole input must be one number, perhaps in quotes, bold or `$...$`: finding one in prose is the work of
+    `extract`. Values are compared exactly,
     as decimals. The tolerance is the larger of `abs_tol` and `rel_tol` times the size of the reference. With
     `zero_at`, credit falls linearly from 1 at the tolerance to 0 at `zero_at` times the tolerance.
 
@@ -41,9 +42,9 @@ class Number(Grader):
     type: Literal["number"] = "number"
     input: Template = "{{sample.output_text}}"
     reference: Annotated[str | int | float, BeforeValidator(_template_or_number)]
-    abs_tol: float = Field(0.0, ge=0, allow_inf_nan=False)
-    rel_tol: float = Field(0.0, ge=0, allow_inf_nan=False)
-    zero_at: float | None = Field(None, gt=1, allow_inf_nan=False)
+    abs_tol: float = Field(0.0, ge=0, allow_inf_nan=False, strict=True)
+    rel_tol: float = Field(0.0, ge=0, allow_inf_nan=False, strict=True)
+    zero_at: float | None = Field(None, gt=1, allow_inf_nan=False, strict=True)
     decimal_mark: Literal[".", ","] = "."
     percent: bool = False
     fractions: bool = False

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 from graders.template import short
+from graders.text.marks import unmarked
 
 Exact: TypeAlias = Decimal | Fraction
 
@@ -47,19 +48,25 @@ class Numerals:
         )
 
     def read(self, text: str) -> Exact:
-        """The one number that the text is; ValueError with the reason where it is anything else."""
+        """The one number that the text is, less marks around it; ValueError with the reason where it is not."""
         text = text.strip()
         if self._mark_is_point and PLAIN.fullmatch(text):  # as most: nothing to take apart
             return Decimal(text)
         if len(text) > LONGEST:
             raise ValueError(f"{short(text)} is {len(text):,} characters long; a number of at most {LONGEST:,} is read")
-        found = self._form.fullmatch(text)
-        parts = found.groupdict() if found else {}
-        if not parts or (parts["sign"] and parts["inner"]) or (parts.get("before") and parts.get("after")):
+        parts = self._parts(text) or self._parts(unmarked(text))
+        if parts is None:
             raise ValueError(self._problem(text))
         negative = (parts["sign"] or parts["inner"] or "+") in f"-{MINUS}"
         value = self._value(parts, text)
         return EXACT.minus(value) if negative and isinstance(value, Decimal) else -value if negative else value
+
+    def _parts(self, text: str) -> dict[str, Any] | None:
+        found = self._form.fullmatch(text)
+        parts = found.groupdict() if found else None
+        if parts and ((parts["sign"] and parts["inner"]) or (parts.get("before") and parts.get("after"))):
+            return None
+        return parts
 
     def _value(self, parts: dict[str, Any], text: str) -> Exact:
         hundred = -2 if parts.get("percent") else 0

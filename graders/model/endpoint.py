@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from graders.code.python import plain_json, sample_payload
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
-from graders.model.score_model import Number
+from graders.options import Number
 from graders.sample import Item, Sample
 from graders.template import short
 

@@ -10,10 +10,8 @@ from pydantic import BeforeValidator, Field, field_validator
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
 from graders.model.messages import Messages, WirePart, rendered
+from graders.options import Number
 from graders.sample import Item, Sample
-
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-"""A finite number; a text or a boolean is not one."""
 
 NO_JUDGE = "asks the model {model!r}, and no judge is installed to ask it; the messages it would be sent were made"
 

@@ -11,7 +11,7 @@ from graders.grade import GradingError
 from graders.pattern import MAX_WORK, compiled
 from graders.structured.values import size
 
-MAX_STEPS = 300_000  # at most about a second
+MAX_STEPS = 250_000  # at most about a second
 WORK = MAX_WORK // MAX_STEPS  # of a pattern, for one step: the largest search allowed takes them all
 CHOICES = 16  # of `enum`, compared for one step
 MESSAGE = 100  # characters of an error's message, which quotes the value whole, for one step

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from graders.grade import GradingError
+from graders.reference import invalid
 from graders.sample import Item, Sample, read_json
-from graders.structured.values import check, invalid_reference, read_output, read_reference
-from graders.template import short
+from graders.structured.values import check, read_output, read_reference
+from graders.template import resolve, short
 
 OUTPUT_TOOLS = "{{sample.output_tools}}"
+NO_CALLS = ("reasoning", "message", "text", "output_text", "refusal", "thinking", "redacted_thinking")
+RESULT = "_output"  # how the types end of what came back from a call
+STRAY = ("parameters", "input", "args", "kwargs", "params")  # where arguments are written by mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,19 @@ def read_output_calls(template: str, sample: Sample, item: Item) -> list[ToolCal
     if not isinstance(given, list | tuple):
         detail = f"a list of tool calls was expected, not {short(given)}"
         raise GradingError("sample_parse_error", detail, "candidate")
-    return [_read(call) for call in given]
+    return [_read(call) for call in given if not _is_no_call(call)]
+
+
+def wrote_no_call(template: str, sample: Sample, item: Item) -> bool:
+    """Whether a text that calls are read from is blank or prose: it is no JSON and has no `"name"` in it."""
+    text = resolve(template, sample, item)
+    return isinstance(text, str) and not text.lstrip().startswith(("{", "[")) and '"name"' not in text
+
+
+def _is_no_call(entry: Any) -> bool:
+    """Whether an entry of the Responses API's output is something else that stands between the calls."""
+    kind = entry.get("type") if isinstance(entry, dict) else None
+    return isinstance(kind, str) and (kind in NO_CALLS or kind.endswith(RESULT))
 
 
 def _calls_of_choice(sample: Sample) -> Any:
@@ -50,16 +66,18 @@ def _calls_of_choice(sample: Sample) -> Any:
 
 
 def read_reference_calls(template: str, sample: Sample, item: Item) -> list[ToolCall]:
-    """The calls an item expects, perhaps none; GradingError `invalid_reference` where they cannot be read."""
+    """The calls an item expects, perhaps none; GradingError where they are missing or cannot be read."""
     wanted = read_reference(template, sample, item)
     if isinstance(wanted, dict):
         wanted = [wanted]
     if not isinstance(wanted, list | tuple):
-        raise invalid_reference(f"a list of tool calls was expected, not {short(wanted)}")
-    calls = [_read(call) for call in wanted]
-    for number, call in enumerate(calls, start=1):
-        if call.problem:
-            raise invalid_reference(f"call {number}: {call.problem}")
+        raise invalid(wanted, "a list of tool calls is expected")
+    calls = []
+    for number, entry in enumerate(wanted, start=1):
+        if not _is_no_call(entry):
+            calls.append(call := _read(entry))
+            if call.problem:
+                raise invalid(entry, f"call {number}: {call.problem}")
     return calls
 
 
@@ -70,9 +88,13 @@ def _read(call: Any) -> ToolCall:
         body = function
     elif isinstance(call, dict) and isinstance(custom := call.get("custom"), dict):
         body = {"name": custom.get("name"), "arguments": {"input": custom.get("input")}}
+    elif isinstance(call, dict) and call.get("type") == "custom_tool_call":
+        body = {"name": call.get("name"), "arguments": {"input": call.get("input")}}
     name = body.get("name") if isinstance(body, dict) else None
     if not isinstance(name, str) or not name:
         return ToolCall("?", None, f"it has no name: {short(call)}")
+    if "arguments" not in body and (stray := [key for key in STRAY if key in body]):
+        return ToolCall(name, None, f"{name} has {stray[0]!r} where 'arguments' is expected")
     arguments = body.get("arguments")
     try:
         if isinstance(arguments, str):

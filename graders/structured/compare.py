@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -16,9 +16,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from graders.composite import Call, Part
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
+from graders.reference import invalid
 from graders.sample import Item, Sample
 from graders.structured.assignment import best_matching
-from graders.structured.values import as_text, fingerprint, invalid_reference, is_scalar, same, size
+from graders.structured.values import as_text, fingerprint, is_scalar, same, size
 from graders.template import short
 
 Lists = Literal["ordered", "unordered"]
@@ -94,6 +95,13 @@ class Place:
     def at(self, step: str) -> Place:
         return self.below.get(step, ANYWHERE)
 
+    def weight_of(self, name: str, wanted: Any) -> float:
+        """What a field of the reference weighs: nothing where it is an object of which all is left out."""
+        place = self.at(name)
+        if place.below and place.weight and isinstance(wanted, dict) and wanted:
+            return place.weight if any(place.weight_of(*inner) for inner in wanted.items()) else 0.0
+        return place.weight
+
 
 ANYWHERE = Place()
 
@@ -116,6 +124,7 @@ def _place(rules: Mapping[tuple[str, ...], tuple[str, FieldRule]], depth: int) -
     return Place(own.grader, own.weight, own.lists, path, below, asks)
 
 
+Course: TypeAlias = "Callable[[Comparison, Any], None]"  # asks and scores the reference against a value
 Key: TypeAlias = tuple[int, int, int]  # the place and the two values, by id: all live as long as the comparison
 
 
@@ -124,11 +133,18 @@ class Comparison:
 
     Where fields have graders: `ask` for each pair of values, have the `calls` answered, hand in the grades with
     `answer`; then `score`, `differences` and `graded` know them.
+
+    What takes too many steps ends with a GradingError. `course` asks and scores all there is to it: where the
+    reference compared with itself takes too many, the reference is to blame, and else the output.
     """
 
-    def __init__(self, gold: Any, given: Any, lists: Lists, extra: Extra, item: Item) -> None:
+    def __init__(
+        self, gold: Any, given: Any, lists: Lists, extra: Extra, item: Item, course: Course | None = None
+    ) -> None:
         self.calls: dict[Key, Call] = {}
         self._whole = (gold, given)
+        self._course = course
+        self._questions = 0
         self._lists = lists
         self._extra = extra
         self._item = item
@@ -148,7 +164,8 @@ class Comparison:
                 about = Sample(as_text(given), given)
                 self.calls[key] = Call(place.grader, about, {**self._item, "reference": gold})
                 self._paths[key] = place.path
-                if len(self.calls) > MAX_CALLS:
+                self._questions += 1
+                if self._questions > MAX_CALLS:
                     raise self._too_much(f"more than {MAX_CALLS:,} questions to graders of fields")
         elif isinstance(gold, dict) and isinstance(given, dict):
             for name in gold:
@@ -160,7 +177,7 @@ class Comparison:
                 for wanted, found in zip(gold, given, strict=False):
                     self.ask(wanted, found, element)
             else:
-                self.check_pairs(len(gold), len(gold) * len(given))
+                self.check_pairs(len(gold) * len(given))
                 for wanted in gold:
                     for found in given:
                         self.ask(wanted, found, element)
@@ -181,7 +198,8 @@ class Comparison:
         """The share of `gold` that `given` holds, from 0 to 1."""
         self._step()
         if place.grader is not None and gold is not None:
-            return self._answers[id(place), id(gold), id(given)].score or 0.0
+            answer = self._answers.get((id(place), id(gold), id(given)))  # none when only the steps are counted
+            return (answer.score if answer else None) or 0.0
         if isinstance(gold, dict):
             if not isinstance(given, dict):
                 return 0.0
@@ -193,8 +211,8 @@ class Comparison:
 
     def share(self, gold: Mapping[str, Any], given: Mapping[str, Any], shares: Mapping[str, float], at: Place) -> float:
         """The share of an object whose fields are worth `shares`: a field that is missing is worth 0."""
-        total = sum(at.at(name).weight for name in gold)
-        earned = sum(at.at(name).weight * share for name, share in shares.items())
+        total = sum(at.weight_of(name, wanted) for name, wanted in gold.items())
+        earned = sum(at.weight_of(name, gold[name]) * share for name, share in shares.items())
         if self._extra == "charge":
             total += sum(at.at(name).weight for name in given if name not in gold)
         return min(1.0, earned / total) if total else 1.0
@@ -207,7 +225,7 @@ class Comparison:
                 yield f"{where} scored {grade.score:.4g} ({grade.why})"
         elif isinstance(gold, dict) and isinstance(given, dict):
             for name, wanted in gold.items():
-                if place.at(name).weight:
+                if place.weight_of(name, wanted):
                     yield from self._field(wanted, given, name, place, where)
             if self._extra == "charge":
                 for name in given:
@@ -303,29 +321,34 @@ class Comparison:
     def _best(
         self, gold: Sequence[Any], given: Sequence[Any], rows: Sequence[int], columns: Sequence[int], element: Place
     ) -> list[tuple[int, int, float]]:
-        self.check_pairs(len(rows), len(rows) * len(columns))
+        self.check_pairs(len(rows) * len(columns))
         scores = [[self.score(gold[row], given[column], element) for column in columns] for row in rows]
         return [(rows[first], columns[second], scores[first][second]) for first, second in best_matching(scores)]
 
     # What is too much to compare
 
-    def check_pairs(self, wanted: int, pairs: int) -> None:
-        """Raise GradingError for too many `pairs` of elements, of which the reference has `wanted`."""
+    def check_pairs(self, pairs: int) -> None:
+        """Raise GradingError for too many `pairs` of elements."""
         if pairs > MAX_PAIRS:
-            raise self._too_much(f"more than {MAX_PAIRS:,} pairs of elements", wanted**2 > MAX_PAIRS)
+            raise self._too_much(f"more than {MAX_PAIRS:,} pairs of elements")
 
     def _step(self) -> None:
         self._steps_left -= 1
         if self._steps_left < 0:
             raise self._too_much(f"more than {MAX_STEPS:,} values")
 
-    def _too_much(self, what: str, by_itself: bool = False) -> GradingError:
-        """The output's fault where it holds more than the reference, and the reference is not too much by itself."""
-        wanted, found = map(size, self._whole)
-        if found > wanted and not by_itself:
-            detail = f"the output holds {found:,} values where the reference holds {wanted:,}: {what} to compare"
-            return GradingError("sample_parse_error", detail, "candidate")
-        return invalid_reference(f"it holds {wanted:,} values: {what} to compare; set lists to 'ordered', or split it")
+    def _too_much(self, what: str) -> GradingError:
+        """The reference's fault where it is too much even for itself, else the output's."""
+        gold, given = self._whole
+        wanted, found = size(gold), size(given)
+        try:
+            if self._course is not None:
+                self._course(Comparison(gold, gold, self._lists, self._extra, self._item), gold)
+                detail = f"the output holds {found:,} values where the reference holds {wanted:,}: {what} to compare"
+                return GradingError("sample_parse_error", detail, "candidate")
+        except GradingError:
+            pass
+        return invalid(gold, f"it holds {wanted:,} values: {what} to compare; set lists to 'ordered', or split it")
 
 
 def _both_lists(gold: Any, given: Any) -> bool:

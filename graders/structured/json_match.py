@@ -12,9 +12,11 @@ from pydantic import Field
 from graders.composite import Composite, Steps, could_not_decide, usage_of
 from graders.grade import Grade
 from graders.grader import Grader
+from graders.reference import invalid
 from graders.sample import Item, Sample
 from graders.structured.compare import Comparison, Extra, Fields, Lists, Place, places
-from graders.structured.values import invalid_reference, read_output, read_reference
+from graders.structured.unused import without_effect
+from graders.structured.values import is_value, read_output, read_reference
 from graders.template import Template
 
 MOST_REASONS = 8
@@ -55,12 +57,12 @@ class JsonMatch(Composite):
         return places(self.fields)
 
     def steps(self, sample: Sample, item: Item) -> Steps:
-        gold = read_reference(self.reference, sample, item)
+        gold = self._gold(sample, item)
         root = self._root
-        if isinstance(gold, dict) and gold and not any(root.at(name).weight for name in gold):
-            raise invalid_reference(f"each of its fields ({', '.join(gold)}) has weight 0")
+        if isinstance(gold, dict) and gold and not any(root.weight_of(*field) for field in gold.items()):
+            raise invalid(gold, f"each of its fields ({', '.join(gold)}) has weight 0")
         given = read_output(self.input, sample, item)
-        comparison = Comparison(gold, given, self.lists, self.extra, item)
+        comparison = Comparison(gold, given, self.lists, self.extra, item, self._course)
         comparison.ask(gold, given, root)
         usage = None
         if comparison.calls:
@@ -75,11 +77,22 @@ class JsonMatch(Composite):
             return Grade(score, why, parts=parts, extracted=given, usage=usage)
         return _by_fields(comparison, gold, given, root, usage)
 
+    def cautions(self, item: Item) -> list[str]:
+        """Which `fields` change nothing for an item, as its reference has nothing there."""
+        return without_effect(self.fields, self._gold(Sample(), item), self.extra)
+
+    def _gold(self, sample: Sample, item: Item) -> Any:
+        return read_reference(self.reference, sample, item, strings=is_value(self.input))
+
+    def _course(self, comparison: Comparison, gold: Any) -> None:
+        comparison.ask(gold, gold, self._root)
+        comparison.score(gold, gold, self._root)
+
 
 def _by_fields(comparison: Comparison, gold: dict[str, Any], given: dict[str, Any], root: Place, usage: Any) -> Grade:
     shares = {name: comparison.score(gold[name], given[name], root.at(name)) for name in gold if name in given}
     score = comparison.share(gold, given, shares, root)
-    counted = [name for name in gold if root.at(name).weight]
+    counted = [name for name in gold if root.weight_of(name, gold[name])]
     right = sum(shares.get(name) == 1 for name in counted)
     head = f"{right} of {len(counted)} field{'s' * (len(counted) != 1)} right"
     if score == 1:

@@ -11,12 +11,13 @@ from pydantic import BeforeValidator
 
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
+from graders.reference import resolved
 from graders.sample import Item, Sample
 from graders.structured.budget import budgeted
 from graders.structured.partial import Credit
 from graders.structured.schema import Schema, compile_schema, compile_value, described, unwrapped
 from graders.structured.values import read_output
-from graders.template import Template, Variable, parse, resolve, short
+from graders.template import Template, Variable, parse, short
 
 MOST_REASONS = 5
 
@@ -58,7 +59,7 @@ with warnings.catch_warnings():
         partial: bool = False
 
         def grade(self, sample: Sample, item: Item) -> Grade:
-            schema = self._own or compile_value(_of_item(self.schema, sample, item))
+            schema = self._own or compile_value(resolved(str(self.schema), sample, item))
             value = read_output(self.input, sample, item)
             try:
                 with budgeted():
@@ -77,12 +78,3 @@ with warnings.catch_warnings():
         @cached_property
         def _own(self) -> Schema | None:
             return None if isinstance(self.schema, str) else compile_schema(self.schema)
-
-
-def _of_item(template: Any, sample: Sample, item: Item) -> Any:
-    try:
-        return resolve(template, sample, item)
-    except GradingError as problem:
-        if problem.error.fault == "candidate":
-            raise
-        raise GradingError("invalid_reference", f"schema: {problem}") from None

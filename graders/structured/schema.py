@@ -75,6 +75,7 @@ REMARKS = [
     "nullable",
 ]
 
+
 def unwrapped(given: Any) -> Any:
     """The schema itself, also where it comes as OpenAI's `response_format`, nested or flat."""
     if isinstance(given, Mapping) and given.get("type") == "json_schema":

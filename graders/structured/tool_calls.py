@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from difflib import get_close_matches
+from functools import cached_property, partial
 from itertools import islice
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -14,8 +15,16 @@ from graders.grade import Grade
 from graders.grader import Grader
 from graders.sample import Item, Sample
 from graders.structured.assignment import best_matching
-from graders.structured.calls import OUTPUT_TOOLS, ToolCall, of_one_name, read_output_calls, read_reference_calls
+from graders.structured.calls import (
+    OUTPUT_TOOLS,
+    ToolCall,
+    of_one_name,
+    read_output_calls,
+    read_reference_calls,
+    wrote_no_call,
+)
 from graders.structured.compare import MAX_PAIRS, Comparison, Extra, Fields, Lists, Place, path_steps, places
+from graders.structured.unused import lacking
 from graders.template import Template
 
 MOST_REASONS = 8
@@ -78,29 +87,62 @@ class ToolCalls(Composite):
 
     def steps(self, sample: Sample, item: Item) -> Steps:
         wanted = read_reference_calls(self.reference, sample, item)
+        if not wanted and self.input.replace(" ", "") != OUTPUT_TOOLS and wrote_no_call(self.input, sample, item):
+            return Grade(1.0, "no call, as expected", extracted=[])
         found = read_output_calls(self.input, sample, item)
         arguments = [call.arguments for call in wanted], [call.arguments for call in found]
-        comparison = Comparison(*arguments, self.lists, self.extra_arguments, item)
-        pairs = list(islice(of_one_name(wanted, found), MAX_PAIRS + 1))
-        crossed = len(wanted) * len(found) if self.calls == "ordered" else len(pairs)
-        comparison.check_pairs(len(wanted), crossed)
+        course = partial(self._course, wanted)
+        comparison = Comparison(*arguments, self.lists, self.extra_arguments, item, course)
+        pairs = self._asked(wanted, found, comparison)
         usage = None
-        if self._root.asks:
-            for first, second in pairs:
-                at = self._root.at(wanted[first].name)
-                comparison.ask(wanted[first].arguments, found[second].arguments, at)
         if comparison.calls:
             grades = yield list(comparison.calls.values())
             usage = usage_of(grades)
             if undecided := could_not_decide(comparison.answer(grades), usage=usage):
                 return undecided
-        shares = {
-            (first, second): 1.0
-            if self.name_share == 1
-            else comparison.score(wanted[first].arguments, found[second].arguments, self._root.at(wanted[first].name))
+        return self._grade(wanted, found, self._shares(wanted, found, pairs, comparison), comparison, usage)
+
+    def cautions(self, item: Item) -> list[str]:
+        """Which `fields` change nothing for an item, as its calls have nothing there."""
+        calls: dict[str, list[Any]] = {}
+        for call in read_reference_calls(self.reference, Sample(), item):
+            calls.setdefault(call.name, []).append(call.arguments)
+        known, found = frozenset(calls), []
+        for path, rule in self.fields.items():
+            tool, *steps = path_steps(path)
+            if tool in known:
+                found += lacking(path, rule, tool, steps, calls[tool], self.extra_arguments)
+            elif close := get_close_matches(tool, known, n=1, cutoff=0.8):
+                found.append(f"fields[{path!r}]: the reference has no call of {tool!r}; did you mean {close[0]!r}?")
+        return found
+
+    def _course(self, wanted: Sequence[ToolCall], comparison: Comparison, _: Any) -> None:
+        self._shares(wanted, wanted, self._asked(wanted, wanted, comparison), comparison)
+
+    def _asked(
+        self, wanted: Sequence[ToolCall], found: Sequence[ToolCall], comparison: Comparison
+    ) -> list[tuple[int, int]]:
+        """The pairs of calls to compare, and the graders of their arguments asked."""
+        pairs = list(islice(of_one_name(wanted, found), MAX_PAIRS + 1))
+        comparison.check_pairs(len(wanted) * len(found) if self.calls == "ordered" else len(pairs))
+        for first, second in pairs if self._root.asks else ():
+            comparison.ask(wanted[first].arguments, found[second].arguments, self._root.at(wanted[first].name))
+        return pairs
+
+    def _shares(
+        self,
+        wanted: Sequence[ToolCall],
+        found: Sequence[ToolCall],
+        pairs: Sequence[tuple[int, int]],
+        comparison: Comparison,
+    ) -> Scores:
+        if self.name_share == 1:
+            return dict.fromkeys(pairs, 1.0)
+        places = [self._root.at(call.name) for call in wanted]
+        return {
+            (first, second): comparison.score(wanted[first].arguments, found[second].arguments, places[first])
             for first, second in pairs
         }
-        return self._grade(wanted, found, shares, comparison, usage)
 
     def _worth(self, share: float) -> float:
         return self.name_share + (1 - self.name_share) * share

@@ -8,7 +8,8 @@ from collections.abc import Hashable
 from typing import Any
 
 from graders.grade import GradingError
-from graders.sample import Item, Sample, read_json
+from graders.reference import invalid, resolved
+from graders.sample import Item, Sample, parse_json, read_json
 from graders.template import Variable, parse, resolve, short
 
 MAX_DEPTH = 64  # objects and lists inside one another; what a validator written in Python can follow
@@ -66,26 +67,37 @@ def read_output(template: str, sample: Sample, item: Item) -> Any:
     return value
 
 
-def read_reference(template: str, sample: Sample, item: Item) -> Any:
-    """The JSON value of the item's reference; GradingError `invalid_reference` where it has none."""
+def read_reference(template: str, sample: Sample, item: Item, *, strings: bool = False) -> Any:
+    """The JSON value of the item's reference, of which a text is JSON text.
+
+    With `strings`, a text that one variable gives is the string itself unless it is that of an object or a list.
+
+    Raises GradingError `invalid_variable_error` for one that is missing or null, `invalid_reference` for one that
+    cannot be used.
+    """
+    value = given = resolved(template, sample, item)
     try:
-        value = resolve(template, sample, item)
-    except GradingError as problem:
-        if problem.error.fault == "candidate":
-            raise
-        raise GradingError("invalid_reference", f"reference: {problem}") from None
-    try:
-        if isinstance(value, str):
-            value = _parsed(value, "it")
+        if isinstance(given, str):
+            own = strings and isinstance(parse(template)[0], Variable) and len(parse(template)) == 1
+            value = _object_or_string(given) if own else _parsed(given, "it")
         check(value)
     except ValueError as problem:
-        raise invalid_reference(str(problem)) from None
+        raise _unusable(given, str(problem)) from None
     return value
 
 
-def invalid_reference(reason: str) -> GradingError:
-    """The error of an item whose reference cannot be used."""
-    return GradingError("invalid_reference", f"the reference cannot be used: {reason}")
+def _unusable(given: Any, reason: str) -> GradingError:
+    try:
+        return invalid(given, reason)
+    except ValueError:  # a whole number of more digits than Python writes
+        return invalid(type(given).__name__, reason)
+
+
+def _object_or_string(text: str) -> Any:
+    if not text.strip():
+        raise ValueError("it is blank")
+    value = parse_json(text)
+    return text if is_scalar(value) else value
 
 
 def _parsed(text: str, whose: str) -> Any:
@@ -94,7 +106,8 @@ def _parsed(text: str, whose: str) -> Any:
     try:
         return read_json(text)
     except ValueError as problem:
-        raise ValueError(f"{whose} is not JSON ({problem}): {short(text)}") from None
+        shown = f": {short(text)}" if whose == "the output" else "; where a string is meant, write it in quotes"
+        raise ValueError(f"{whose} is not JSON ({problem}){shown}") from None
 
 
 def is_scalar(value: Any) -> bool:

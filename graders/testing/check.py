@@ -1,31 +1,37 @@
 """Check a grader against a data set before anything is spent on either.
 
-Each row's own gold answer must get full marks; a blank output and an echo of the prompt must not. What other
-degenerate outputs get is told.
+Each row's own gold answer must get full marks; a blank output and an echo of the prompt must not, and must be
+decided. What other degenerate outputs get is told.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import tee
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
-from graders.rows import read_rows
+from graders.offline.sources import open_source
 from graders.sample import Sample
 from graders.score import grade_many
 from graders.template import short
+from graders.testing.comparisons import walk
 from graders.testing.coverage import ends
 from graders.testing.degenerate import FORBIDDEN, HONEST, Row, tasks
 from graders.testing.gold import Gold, gold_of, value_of
 from graders.testing.golden import score_text
-from graders.testing.variables import item_variables, references, walk
+from graders.variables import item_variables
 
 SLACK = 1e-9
+NO_GOLD = (
+    "gold answers not checked: the grader compares the output with nothing of the item; name the right answer with "
+    "--gold KEY, or say that there is none with --no-gold"
+)
 SHOWN = 8  # rows a printed finding names; `to_wire` has all
 
 
@@ -43,7 +49,7 @@ class Finding:
 
 def _listed(places: Sequence[str]) -> str:
     """The first places, the file written once: data.jsonl:1, 3, 8 and 12 more."""
-    lines = [place.rpartition(":")[2] for place in places[1:SHOWN]]
+    lines = [re.sub(r".*\D", "", place, flags=re.DOTALL) for place in places[1:SHOWN]]
     more = f" and {len(places) - SHOWN:,} more" if len(places) > SHOWN else ""
     return ", ".join([places[0], *lines]) + more
 
@@ -58,18 +64,20 @@ class Probe:
 
     name: str
     rows: int = 0
+    decided: int = 0
     total: float = 0.0
     highest: float | None = None
     place: str = ""
     output: str = ""
     full: list[str] = field(default_factory=list)  # places of the rows in which it got full marks
-    undecided: int = 0
+    undecided: dict[str, str] = field(default_factory=dict)  # the reason, by the place of the row
 
     def add(self, row: Row, sample: Sample, grade: Grade, full_marks: float) -> None:
         self.rows += 1
         if grade.score is None:
-            self.undecided += 1
+            self.undecided[row.place] = grade.why
             return
+        self.decided += 1
         self.total += grade.score
         if self.highest is None or grade.score > self.highest:
             self.highest, self.place, self.output = grade.score, row.place, short(sample.output_text, 50)
@@ -78,8 +86,7 @@ class Probe:
 
     @property
     def mean(self) -> float | None:
-        decided = self.rows - self.undecided
-        return self.total / decided if decided else None
+        return self.total / self.decided if self.decided else None
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -87,7 +94,7 @@ class Probe:
             "mean": self.mean,
             "highest": self.highest,
             "full_marks": len(self.full),
-            "undecided": self.undecided,
+            "undecided": self.rows - self.decided,
             "place": self.place,
             "output": self.output,
         }
@@ -119,7 +126,9 @@ class Report:
         } | {key: [{"kind": f.kind, "text": f.text, "places": list(f.places)} for f in group] for key, group in told}
 
     def __str__(self) -> str:
-        gold = f"gold {self.gold} gets full marks ({self.full_marks:g}) in {self.gold_full}" if self.gold else "no gold"
+        gold = "gold answers not checked"
+        if self.gold:
+            gold = f"gold {self.gold} gets full marks ({self.full_marks:g}) in {self.gold_full}"
         lines = [f"{self.grader}  {self.rows} row{'s' * (self.rows != 1)}: {gold}", ""]
         if self.probes:
             lines += [*_table(self.probes), ""]
@@ -148,21 +157,26 @@ def check(
     full_marks: float | None = None,
     concurrency: int = 16,
 ) -> Report:
-    """Check a grader against the rows of a JSON Lines file: `{"item": {...}}`, or items as they are.
+    """Check a grader against the rows of a file (JSON Lines, JSON, CSV, Parquet): `{"item": {...}}`, or items.
 
     `gold` is the item key of the right answer, or a template such as `<answer>{{item.gene}}</answer>`; by default
-    the grader's own `reference`. `full_marks` is by default the highest score of the grader, 1 where it has no limit.
+    what the grader compares the output with; "" where rows have none. `full_marks` is by default the highest score
+    of the grader, 1 where it has no limit.
     Raises ValueError when the rows cannot be read, or where several references leave open which is the gold.
     """
     rows = list(_rows(Path(data), limit))
     if not rows:
         raise ValueError(f"{data}: no rows")
-    answer = gold_of(grader, gold)
-    golds = {row.place: answer.value(row.item) for row in rows} if answer else {}
+    answer = gold_of(grader, gold) if gold != "" else None
+    golds = {row.place: answer.values(row.item) for row in rows} if answer else {}
     full = ends(grader)[1] if full_marks is None else full_marks
     probes, best = _graded(grader, rows, answer, golds, full, concurrency)
-    findings = [*_missing(grader, rows, answer, golds), *_gold_findings(best, full), *_too_lenient(probes)]
-    notes = [*_static(grader), *_cautions(grader, rows), *_to_be_judged(answer, probes)]
+    decidable = _decidable(grader, answer, best, rows)
+    findings = [*_missing(grader, rows, answer, golds), *_gold_findings(best, full)]
+    findings += [*_too_lenient(probes), *_opting_out(probes, decidable)]
+    if answer is None and gold is None:
+        findings.append(Finding("no_gold", NO_GOLD))
+    notes = [*_static(grader), *_cautions(grader, rows), *_to_be_judged(probes, decidable)]
     return Report(
         grader.identity,
         len(rows),
@@ -195,9 +209,9 @@ def _graded(
 
 
 def _rows(data: Path, limit: int | None) -> Iterator[Row]:
-    for number, (place, row) in enumerate(read_rows(data)):
-        if number == limit:
-            return
+    source = open_source(data)
+    for raw in islice(source.raws(), limit):
+        place, row = source.place(raw), source.row(raw)
         item = row.get("item", row)
         if not isinstance(item, Mapping):
             raise ValueError(f"{place}: 'item' must be an object, not {short(item)}")
@@ -219,7 +233,7 @@ def _missing(grader: Grader, rows: Sequence[Row], gold: Gold | None, golds: Mapp
         if missing:
             text = f"{{{{ {variable} }}}} is missing in {_rows_of(len(missing), len(rows))}"
             yield Finding("missing_variable", text, tuple(missing))
-    if gold is None or gold.template in references(grader):  # of which the variables have been told
+    if gold is None or gold.variables <= set(item_variables(grader)):  # which have been told
         return
     if missing := [place for place, value in golds.items() if value is None]:
         text = f"no gold {gold.template} in {_rows_of(len(missing), len(golds))}"
@@ -249,12 +263,35 @@ def _too_lenient(probes: Iterable[Probe]) -> Iterator[Finding]:
             yield Finding("degenerate_full_marks", text, tuple(probe.full))
 
 
-def _to_be_judged(gold: Gold | None, probes: Iterable[Probe]) -> Iterator[Finding]:
-    if gold is None:
-        text = "no reference of the grader names an item's key, so no gold answer was tried; name one with --gold KEY"
-        yield Finding("no_gold", text)
+def _decidable(
+    grader: Grader, gold: Gold | None, best: Mapping[str, tuple[Sample, Grade]], rows: Sequence[Row]
+) -> Collection[str]:
+    """The rows not themselves to blame for an undecided grade: gold is decided, or where untried no variable lacks."""
+    if gold is not None:
+        return {place for place, (_, grade) in best.items() if grade.score is not None}
+    wanted = [f"{{{{ {variable} }}}}" for variable in item_variables(grader)]
+    return {row.place for row in rows if all(value_of(variable, row.item) is not None for variable in wanted)}
+
+
+def _opting_out(probes: Iterable[Probe], decidable: Collection[str]) -> Iterator[Finding]:
+    for probe in probes:
+        places = tuple(place for place in probe.undecided if place in decidable)
+        if places and probe.name in FORBIDDEN:
+            text = (
+                f"{probe.name}: undecided in {_rows_of(len(places), probe.rows)}, so that a model can choose not to be "
+                f"graded ({short(probe.undecided[places[0]], 160)[1:-1]})"
+            )
+            yield Finding("degenerate_undecided", text, places)
+
+
+def _to_be_judged(probes: Sequence[Probe], decidable: Collection[str]) -> Iterator[Finding]:
     if generous := [probe.name for probe in probes if probe.full and probe.name not in (*FORBIDDEN, HONEST)]:
         yield Finding("generous", f"full marks for what does not choose one answer: {', '.join(generous)}")
+    for probe in probes:
+        places = tuple(place for place in probe.undecided if place in decidable)
+        if places and probe.name not in FORBIDDEN:
+            why = short(probe.undecided[places[0]], 160)[1:-1]
+            yield Finding("undecided", f"{probe.name}: undecided ({why})", places)
 
 
 # Degenerate outputs

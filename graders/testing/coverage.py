@@ -11,7 +11,7 @@ from graders.composite import Composite
 from graders.grade import Grade
 from graders.grader import Grader
 from graders.testing.golden import TOLERANCE
-from graders.testing.variables import item_variables
+from graders.variables import item_variables
 
 SHOWN = 8  # goals not reached that are named in a line
 

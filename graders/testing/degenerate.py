@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from graders.grader import Grader
 from graders.sample import Item, Sample
-from graders.testing.gold import Gold, value_of
-from graders.testing.variables import item_variables, references, walk
+from graders.testing.comparisons import references, variables, walk
+from graders.testing.gold import Gold, as_text, value_of
+from graders.variables import item_variables
 
 FORBIDDEN = ("blank", "whitespace", "echo of the prompt")
 """Degenerate outputs that must not get full marks."""
@@ -28,29 +28,33 @@ class Row(NamedTuple):
 
 
 def tasks(
-    grader: Grader, rows: Iterable[Row], gold: Gold | None, golds: Mapping[str, Any]
+    grader: Grader, rows: Iterable[Row], gold: Gold | None, golds: Mapping[str, Sequence[Any] | None]
 ) -> Iterator[tuple[str, Row, Sample]]:
     """Every output to be graded, under the name of its probe; "" for the gold answers."""
-    named = [variable.rpartition(".")[2] for template in references(grader) for variable in _names(template)]
+    named = [one.text.rpartition(".")[2] for template in references(grader) for one in variables(template)]
     hidden = {variable.split(".")[1].partition("[")[0] for variable in item_variables(grader)}
-    answers = list(dict.fromkeys(text for value in golds.values() if (text := _text(value))))
-    dress = gold.dressed if gold else str
+    answers = list(dict.fromkeys(text for values in golds.values() if values and (text := _text(values[0]))))
     for row in rows:
         options = _options(grader, row.item)
-        value = golds.get(row.place)
-        if gold is not None and value is not None:
-            for sample in gold.outputs(value, options):
+        values = golds.get(row.place)
+        if gold is not None and values is not None:
+            for sample in gold.outputs(values, options):
                 yield "", row, sample
-        right = _text(value)
+        right = _text(values[0]) if values else ""
         shown = [text for key, text in row.item.items() if isinstance(text, str) and key not in hidden]
         for name, output in _silent(row.prompt or "\n".join(shown)):  # what is compared with is in no prompt
-            if value == []:
+            if values == ([],):
                 break  # nothing is what is asked for
-            if not right or output.strip() not in (right.strip(), dress(right).strip()):
+            if not (gold and right and _says(output, right, gold.with_first(values, right))):
                 yield name, row, Sample(output)
         for name, output in _sly(right, named, options, answers):
             if output.strip() != right.strip():
-                yield name, row, Sample(dress(output))
+                yield name, row, gold.with_first(values, output) if gold else Sample(output)
+
+
+def _says(output: str, right: str, gold: Sample) -> bool:
+    """Whether an output is the gold answer, dressed or not."""
+    return not gold.output_tools and output.strip() in (right.strip(), gold.output_text.strip())
 
 
 def _silent(prompt: str) -> Iterator[tuple[str, str]]:
@@ -84,11 +88,7 @@ def _text(gold: Any) -> str:
         return gold
     if isinstance(gold, list) and gold and isinstance(gold[0], str):
         return gold[0]
-    return "" if gold is None else json.dumps(gold, ensure_ascii=False)
-
-
-def _names(template: str) -> list[str]:
-    return [part.partition("}}")[0].strip() for part in template.split("{{")[1:]]
+    return as_text(gold)
 
 
 def _options(grader: Grader, item: Item) -> list[str]:

@@ -7,6 +7,7 @@ rewritten only when asked.
 from __future__ import annotations
 
 import codecs
+import difflib
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from graders.grade import Grade
+from graders.grade import ERROR_KINDS, Grade
 from graders.grader import Grader
 from graders.registry import load
 from graders.rows import read_rows
@@ -157,6 +158,9 @@ def _case(place: str, row: Mapping[str, Any]) -> Case:
     for key, text in (("error", error), ("why", why), ("note", note)):
         if not isinstance(text, str | None):
             raise ValueError(f"{place}: {key} must be a text, not {short(text)}")
+    meant = difflib.get_close_matches(error or "", ERROR_KINDS, n=1, cutoff=0.8)
+    if meant and error not in ERROR_KINDS:  # one that is like no known kind is of a plug-in's own
+        raise ValueError(f"{place}: no error kind {error!r}; did you mean {meant[0]!r}?")
     return Case(
         place,
         int(place.rpartition(":")[2]),
@@ -254,6 +258,17 @@ def score_text(score: float | None) -> str:
     return "undecided" if score is None else f"{score:.10g}"
 
 
+def _changes(case: Case, grade: Grade) -> Iterator[str]:
+    """Old and new of all that does not hold."""
+    kind = grade.error.kind if grade.error else None
+    if not _score_holds(case, grade):
+        yield f"{expected_text(case)} -> {score_text(grade.score)}"
+    if case.error != UNCHECKED and case.error != kind:
+        yield "error " + " -> ".join("none" if one is None else repr(one) for one in (case.error, kind))
+    if case.why and case.why not in grade.why:
+        yield f"why {short(case.why, 40)} -> {short(grade.why, 40)}"
+
+
 def _drift(case: Case, grade: Grade) -> str:
     if case.expected is None or grade.score is None:
         return ""
@@ -326,11 +341,9 @@ def drift_table(outcomes: Iterable[Outcome]) -> str:
     for outcome in outcomes:
         case, grade = outcome.case, outcome.grade
         if outcome.problems:
-            old, new = expected_text(case), score_text(grade.score)
-            if _score_holds(case, grade):
-                old, new = "score", "holds"  # the error or the why has changed
             detail = "" if _score_holds(case, grade) else _drift(case, grade)[8:-1]
-            rows.append((case.place, f"{old} -> {new}", detail, short(" ".join(grade.why.split()), 70)[1:-1]))
+            why = short(" ".join(grade.why.split()), 70)[1:-1]
+            rows.append((case.place, "; ".join(_changes(case, grade)), detail, why))
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)), row[3]]) for row in rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -16,7 +17,7 @@ from graders.grader import Grader
 from graders.sample import Item, Sample
 from graders.template import nearest, resolve, short
 from graders.testing.coverage import ends
-from graders.testing.elsewhere import differs_elsewhere, loaded_again
+from graders.testing.elsewhere import Elsewhere, differs_elsewhere, loaded_again
 from graders.testing.golden import GoldenFile, score_text
 
 PROPERTIES: Mapping[str, str] = {
@@ -62,9 +63,11 @@ class Property:
         items: Sequence[Item] = (),
         outputs: Sequence[Sample | str] = (),
         examples: int | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> Result:
         """Try it on `examples` outputs (100): those given, mixtures of them, and any text.
 
+        `elsewhere` are the processes that `deterministic` asks; by default it starts its own.
         Raises ModuleNotFoundError without hypothesis, ValueError for a grader that waits on a network unless
         `examples` says how often it may be asked.
         """
@@ -75,8 +78,11 @@ class Property:
         samples = [Sample.of(output) for output in outputs]
         rows = list(items) or [{}]
         again = loaded_again(grader) if self.name == "deterministic" else None
-        if again is not None and (problem := differs_elsewhere(grader, samples, rows)):
-            return Result(self.name, False, problem)
+        if again is not None:
+            with nullcontext(elsewhere) if elsewhere else Elsewhere() as asked:
+                problem = differs_elsewhere(grader, samples, rows, asked)
+            if problem:
+                return Result(self.name, False, problem)
         strategy, test = _plan(self, grader, again or grader, samples, rows)
         problem = _counterexample(strategy, test, examples or EXAMPLES, shrink=not grader.waits)
         return Result(self.name, not problem, problem)
@@ -132,7 +138,8 @@ def check_properties(
     >>> [str(result) for result in check_properties(as_grader(short), ["bounded", "total"])]
     ['bounded holds', 'total holds']
     """
-    results = [declared(given).check(grader, items, outputs, examples) for given in properties]
+    with Elsewhere() as elsewhere:
+        results = [declared(given).check(grader, items, outputs, examples, elsewhere) for given in properties]
     if broken := [str(result) for result in results if not result.holds]:
         raise AssertionError("\n".join([grader.identity, *broken]))
     return results

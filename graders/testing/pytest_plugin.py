@@ -11,6 +11,7 @@ import pytest
 from graders.grade import Grade
 from graders.grader import Grader
 from graders.testing.coverage import coverage
+from graders.testing.elsewhere import Elsewhere
 from graders.testing.golden import (
     SUFFIX,
     Case,
@@ -35,6 +36,7 @@ class GoldenPlugin:
         self.outcomes: dict[Path, list[Outcome]] = {}
         self.graded: dict[tuple[Path, str], tuple[Grader, list[Grade]]] = {}
         self.written: list[Outcome] = []
+        self.elsewhere = Elsewhere()  # for the properties of all files: a process takes longer to start than to grade
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         if not file_path.name.endswith(SUFFIX):
@@ -52,6 +54,9 @@ class GoldenPlugin:
         if self.update:
             for path, outcomes in self.outcomes.items():
                 self.written += update_golden(self.files[path], outcomes)
+
+    def pytest_unconfigure(self) -> None:
+        self.elsewhere.close()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         drifted = [outcome for outcomes in self.outcomes.values() for outcome in outcomes if outcome.problems]
@@ -85,7 +90,7 @@ class GoldenCollector(pytest.File):
         for grader in graders:
             for given in properties:
                 prop = PropertyItem.from_parent(self, name=_id(f"{grader.label}: {given.name}"))
-                prop.golden, prop.grader, prop.given = golden, grader, given
+                prop.golden, prop.grader, prop.given, prop.plugin = golden, grader, given, self.plugin
                 yield prop
 
 
@@ -116,10 +121,11 @@ class PropertyItem(pytest.Item):
     golden: GoldenFile
     grader: Grader
     given: Property
+    plugin: GoldenPlugin
 
     def runtest(self) -> None:
         outputs, items = samples_of(self.golden, self.grader)
-        result = self.given.check(self.grader, items, outputs)
+        result = self.given.check(self.grader, items, outputs, elsewhere=self.plugin.elsewhere)
         if not result.holds:
             raise GoldenError(f"{nearby(self.golden.path)}  {self.grader.identity}\n{result}")
 

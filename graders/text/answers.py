@@ -1,36 +1,14 @@
-"""Right answers of one item, as texts, and the part of an output that answers. Scores nothing."""
+"""Right answers of one item, as texts. Scores nothing."""
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from graders.grade import GradingError
+from graders.reference import as_text, invalid, resolved
 from graders.sample import Item, Sample
-from graders.template import parse, resolve, short
-
-THOUGHT_END = re.compile(r"</think(?:ing)?>")
-THOUGHT_START = re.compile(r"<think(?:ing)?>")
-
-
-def without_thinking(text: str) -> str:
-    """The text without its thinking part: what follows the last `</think>`, up to a `<think>` that stays open.
-
-    `<thinking>` is read in the same way. The opening tag may be missing, as where a chat template holds it.
-
-    >>> without_thinking("<think>A or B?</think>B")
-    'B'
-    """
-    if "think" not in text:
-        return text
-    start = 0
-    for end in THOUGHT_END.finditer(text):
-        start = end.end()
-    unclosed = THOUGHT_START.search(text, start)
-    return text[start : unclosed.start()] if unclosed else text[start:]
+from graders.template import parse, short
 
 
 def _checked(reference: Any) -> Any:
@@ -49,24 +27,15 @@ Answers = Annotated[str | list[str], BeforeValidator(_checked)]
 def read_answers(reference: str | list[str], sample: Sample, item: Item) -> list[str]:
     """The right answers of one item as texts, in order; a list may be empty.
 
-    A template that gives a list gives several; numbers become their JSON text. Raises GradingError
-    `invalid_reference` for anything else.
+    A template that gives a list gives several; numbers, true and false become texts as `as_text` says. Raises
+    GradingError `invalid_variable_error` where there is none, `invalid_reference` where it is anything else.
     """
-    if isinstance(reference, str):
-        value = resolve(reference, sample, item)
-        return [as_text(element, value) for element in value] if isinstance(value, list) else [as_text(value, value)]
-    return [as_text(resolve(template, sample, item), template) for template in reference]
+    given = resolved(reference, sample, item)
+    return [_text(value, given) for value in (given if isinstance(given, list) else [given])]
 
 
-def as_text(value: Any, given: Any) -> str:
-    """A reference as text; GradingError `invalid_reference` for what is neither a text nor a number."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise invalid(given, "a text or a list of texts is expected")
-    return json.dumps(value)
-
-
-def invalid(given: Any, reason: str) -> GradingError:
-    """The error of an item whose reference cannot be used."""
-    return GradingError("invalid_reference", f"reference {short(given)}: {reason}")
+def _text(value: Any, given: Any) -> str:
+    try:
+        return as_text(value)
+    except ValueError:
+        raise invalid(given, "a text or a list of texts is expected") from None

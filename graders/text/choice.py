@@ -10,9 +10,9 @@ from pydantic import BeforeValidator
 
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
+from graders.reference import as_text, invalid, resolved
 from graders.sample import Item, Sample
 from graders.template import Template, parse, render, resolve, short
-from graders.text.answers import invalid
 from graders.text.option_reading import LETTERS, Options, options_of, read_choice, text_form
 
 
@@ -32,16 +32,16 @@ def _template_or_options(options: Any) -> Any:
         return None
     _options(options)
     if isinstance(options, Mapping):
-        return {str(label): str(text) for label, text in options.items()}
-    return list(map(str, options))
+        return {as_text(label): as_text(text) for label, text in options.items()}
+    return list(map(as_text, options))
 
 
 class Choice(Grader):
     """1 if the output chose the right option of a multiple choice, else 0.
 
-    Read are "B", "(B)", "**B**", "B. Paris", "Answer: B", "The answer is (B).", "\\\\boxed{B}", "B is correct", and the
-    text of an option where `options` are given. An output that chooses none or several ("A or B", "not A", a list of
-    all, two final answers that differ) fails as unreadable. The thinking part is not read.
+    Read are "B", "(B)", "**B**", "B. Paris", "Answer: B", "The best option is (B).", "\\\\boxed{B}", "B is right", and
+    the text of an option where `options` are given. An output that chooses none or several ("A or B", "not A", a list
+    of all, two final answers that differ) fails as unreadable. The thinking part is not read.
 
     >>> choice = Choice(reference="{{item.answer}}")
     >>> choice("Both fit, but the answer is (B).", {"answer": "B"}).why
@@ -82,31 +82,44 @@ class Choice(Grader):
             raise GradingError("other_error", f"options: {problem}") from None
 
     def _right(self, sample: Sample, item: Item, options: Options) -> str:
-        value = resolve(self.reference, sample, item) if isinstance(self.reference, str) else self.reference
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise invalid(value, "a label, the text of an option, or its place from 0 is expected")
-        if isinstance(value, int):
-            if not 0 <= value < len(options.labels):
-                raise invalid(value, f"places go from 0 to {len(options.labels) - 1}")
-            return options.labels[value]
+        value = resolved(self.reference, sample, item) if isinstance(self.reference, str) else self.reference
         try:
-            return options.named(value.strip().strip("()"))
-        except LookupError:
-            if label := options.label_of.get(text_form(value)):
-                return label
-        raise invalid(value, f"it is neither a label nor the text of one of {len(options.labels)} options")
+            text = as_text(value)
+        except ValueError:
+            raise invalid(value, "a label, the text of an option, or its place from 0 is expected") from None
+        named = _named(text, options)
+        place = int(text) if not isinstance(value, str) and text.isdecimal() else len(options.labels)
+        if place >= len(options.labels):
+            if named is None:
+                raise invalid(value, f"it is no label, no text and no place of the {len(options.labels)} options")
+            return named
+        placed = options.labels[place]
+        if named not in (None, placed):
+            reason = f"as a label or text it is option {named!r}, as a place from 0 option {placed!r}"
+            raise invalid(value, f"{reason}; give the label as a text")
+        return placed
+
+
+def _named(text: str, options: Options) -> str | None:
+    """The label of the option that a text names, by its label before its text."""
+    try:
+        return options.named(text.strip().strip("()"))
+    except LookupError:
+        return options.label_of.get(text_form(text)) or None
 
 
 def _options(value: Any) -> Options:
     """Options from a list of texts (A, B, ...) or an object from label to text; ValueError for anything else."""
     if isinstance(value, Mapping):
         labels, texts = tuple(value), tuple(value.values())
-    elif isinstance(value, list) and len(value) <= len(LETTERS):
+    elif isinstance(value, list | tuple) and len(value) <= len(LETTERS):
         labels, texts = LETTERS[: len(value)], tuple(value)
     else:
         raise ValueError(f"{short(value)} is neither a list of at most 26 texts nor an object from label to text")
     if len(labels) < 2:
         raise ValueError(f"{short(value)} leaves nothing to choose; give at least two options")
-    if not all(isinstance(text, str | int | float) and not isinstance(text, bool) for text in (*labels, *texts)):
-        raise ValueError(f"{short(value)}: each option is a text")
-    return options_of(tuple(map(str, labels)), tuple(map(str, texts)))
+    try:
+        labels, texts = tuple(map(as_text, labels)), tuple(map(as_text, texts))
+    except ValueError:
+        raise ValueError(f"{short(value)}: each option is a text") from None
+    return options_of(labels, texts)

@@ -12,18 +12,23 @@ from pydantic import Field, model_validator
 
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
-from graders.lists.ranked_list import PAIRS, alias_table, normal
+from graders.lists.ranked_list import alias_table
+from graders.reference import invalid
 from graders.sample import Item, Sample
 from graders.template import Template, render, short
-from graders.text.answers import invalid, read_answers, without_thinking
+from graders.text.answers import read_answers
+from graders.text.finders import without_thinking
+from graders.text.marks import normal, unmarked
+
+STOPS = ".,;! "
 
 
 class Classification(Grader):
     """1 if the output is the right label, else 0, or what `credit` or `ordinal` gives for the label it is.
 
-    The output, without its thinking part, must be exactly one of `labels` or `aliases`; case, spaces, quotes or bold
-    around it and a full stop are no difference. Anything else, several labels too, fails as unreadable. The label is
-    the grade's `extracted`, from which `classification_report` makes F1 and kappa.
+    The output, without its thinking part, must be exactly one of `labels` or `aliases`; case, spaces, quotes, bold or
+    `$...$` around it and a stop behind it are no difference. Anything else, several labels too, fails as unreadable.
+    The label is the grade's `extracted`, from which `classification_report` makes F1 and kappa.
 
     >>> tone = Classification(reference="{{item.tone}}", labels=["negative", "neutral", "positive"], ordinal=True)
     >>> tone("Neutral.", {"tone": "positive"}).why
@@ -70,7 +75,7 @@ class Classification(Grader):
     def grade(self, sample: Sample, item: Item) -> Grade:
         right = self._right(sample, item)
         text = without_thinking(render(self.input, sample, item))
-        label = self._label_of.get(_form(text))
+        label = self._label_of.get(normal(text, False)) or self._label_of.get(_form(text))
         if label is None:
             raise GradingError("sample_parse_error", self._problem(text), "candidate")
         if label == right:
@@ -112,11 +117,9 @@ class Classification(Grader):
 
 def _form(text: str) -> str:
     """The form in which a label is looked up: without what stands around it."""
-    form = normal(text, False)
-    for mark in PAIRS * 2:
-        form = form.removesuffix(".")
-        if len(form) > 2 * len(mark) and form.startswith(mark) and form.endswith(mark):
-            form = form[len(mark) : -len(mark)].strip()
+    form = normal(text, False).rstrip(STOPS)
+    for _ in range(2):  # stops stand inside the marks and outside
+        form = unmarked(form).rstrip(STOPS)
     return form
 
 

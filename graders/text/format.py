@@ -12,12 +12,11 @@ from graders.grade import Grade
 from graders.grader import Grader
 from graders.sample import Item, Sample, read_json
 from graders.template import Template, render
-from graders.text.answers import without_thinking
+from graders.text.finders import boxes, fences, without_thinking
+from graders.text.marks import visible
 
 TAG = re.compile(r"[A-Za-z][\w-]*")
-FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*")
 ANSWER_LINE = re.compile(r"\s*(?:final )?answer:(.*)", re.IGNORECASE | re.DOTALL)
-BOX = "\\boxed{"
 THOUGHTS = {"think", "thinking"}
 
 
@@ -132,31 +131,20 @@ def _tag_problem(text: str, tag: str) -> str:
     before, _, content = text.partition(f"<{tag}>")
     if f"</{tag}>" in before:
         return "closed before it is opened"
-    return "" if _visible(content.partition(f"</{tag}>")[0]) else "empty"
+    return "" if visible(content.partition(f"</{tag}>")[0]) else "empty"
 
 
 def _fenced(text: str, language: str) -> tuple[str | None, str]:
     """The content of the one fenced block, and what is wrong with it."""
-    blocks: list[tuple[str, list[str]]] = []
-    fence = ""
-    for line in text.splitlines():
-        if fence:
-            if line.strip().startswith(fence) and not line.strip().strip(fence[0]):
-                fence = ""
-            else:
-                blocks[-1][1].append(line)
-        elif opening := FENCE.fullmatch(line):
-            fence = opening[1]
-            blocks.append((opening[2], []))
-    if fence:
+    blocks = fences(text)
+    if blocks and not blocks[-1].closed:
         return None, "a block is never closed"
     if len(blocks) != 1:
         return None, f"{len(blocks)} blocks instead of one"
-    info, lines = blocks[0]
-    if language and info.lower() != language.lower():
-        return None, f"the block is marked {info!r} instead of {language!r}"
-    content = "\n".join(lines)
-    return (content, "") if _visible(content) else (None, "the block is empty")
+    block = blocks[0]
+    if not block.is_in(language):
+        return None, f"the block is marked {block.language!r} instead of {language!r}"
+    return (block.content, "") if visible(block.content) else (None, "the block is empty")
 
 
 def _json_problem(text: str | None) -> str:
@@ -170,16 +158,12 @@ def _json_problem(text: str | None) -> str:
 
 
 def _boxed_problem(text: str) -> str:
-    count = text.count(BOX)
-    if count != 1:
-        return f"{count} boxed answers instead of one"
-    content = text.partition(BOX)[2]
-    depth = 1
-    for brace in re.finditer(r"\\.|[{}]", content, re.DOTALL):
-        depth += {"{": 1, "}": -1}.get(brace[0], 0)
-        if not depth:
-            return "" if _visible(content[: brace.start()]) else "the box is empty"
-    return "the box is never closed"
+    contents, unclosed = boxes(text)
+    if unclosed:
+        return "the box is never closed"
+    if len(contents) != 1:
+        return f"{len(contents)} boxed answers instead of one"
+    return "" if visible(contents[0]) else "the box is empty"
 
 
 def _line_problem(text: str) -> str:
@@ -190,8 +174,4 @@ def _line_problem(text: str) -> str:
     number, answer = answers[0]
     if number != len(lines) - 1:
         return "the line 'Answer: ...' is not the last"
-    return "" if _visible(answer) else "the line 'Answer:' is empty"
-
-
-def _visible(text: str) -> bool:
-    return any(sign.isprintable() and not sign.isspace() for sign in text)
+    return "" if visible(answer) else "the line 'Answer:' is empty"

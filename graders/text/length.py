@@ -11,14 +11,15 @@ from graders.grade import Grade
 from graders.grader import Grader
 from graders.sample import Item, Sample
 from graders.template import Template, render
+from graders.text.marks import composed
 
 
 class Length(Grader):
     """1 if the text has from `min` to `max` units, both included, else 0, or less than 1 within `slack` of them.
 
     `words`: runs between spaces that hold a letter or a digit. `characters`: code points in form NFC, each run of
-    spaces as one, none around the text, invisible marks not counted. `lines`: lines with something visible.
-    With `slack`, credit falls linearly from 1 at the bound to 0 at `slack` units beyond it. A text of no units
+    spaces as one, none around the text, invisible and combining marks not counted. `lines`: lines with something
+    visible. With `slack`, credit falls linearly from 1 at the bound to 0 at `slack` units beyond it. A text of no units
     scores 0 unless `min` is 0.
 
     >>> Length(unit="words", max=3, slack=4)("one two three four", {}).why
@@ -61,8 +62,9 @@ class Length(Grader):
 
 def _count(text: str, unit: str) -> int:
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-        text = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")
+        text = composed(text, "NFC")
+        marks = [ord(sign) for sign in set(text) if unicodedata.category(sign) in ("Mn", "Me")]
+        text = text.translate(dict.fromkeys(marks))
     if unit == "lines":
         return sum(not line.isspace() for line in text.splitlines() if line)
     pieces = text.split()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 import string
-import unicodedata
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from graders.grade import Grade
 from graders.grader import Grader
-from graders.lists.ranked_list import INVISIBLE
+from graders.reference import invalid
 from graders.sample import Item, Sample
 from graders.template import Template, render, short
-from graders.text.answers import Answers, invalid, read_answers
+from graders.text.answers import Answers, read_answers
+from graders.text.marks import composed
 
 Ignored = Literal["case", "space", "punctuation", "articles", "unicode"]
 ARTICLE = re.compile(r"\b(?:a|an|the)\b", re.IGNORECASE)
@@ -69,7 +69,7 @@ class OneOf(Grader):
     def _form(self, text: str) -> str:
         """The form in which texts are compared; steps in the order of SQuAD's script."""
         if "unicode" in self.ignore:
-            text = unicodedata.normalize("NFKC", text.translate(INVISIBLE))
+            text = composed(text)
         if "case" in self.ignore:
             text = text.casefold()
         if "punctuation" in self.ignore:

@@ -7,32 +7,40 @@ last line begins; wherever two readings of the same standing disagree, none is t
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from graders.lists.ranked_list import INVISIBLE, normal
 from graders.template import short
-from graders.text.answers import without_thinking
+from graders.text.finders import boxes, without_thinking
+from graders.text.marks import composed, normal, unmarked
 
 LONGEST = 100_000  # characters; a longer output is refused unread
 MOST_STATEMENTS = 50  # an output with more statements of its answer is refused unread
 
 LABEL = r"(?P<label>[A-Za-z]|[0-9]{1,2})(?![A-Za-z0-9])"
-BARE = re.compile(r"[\s(\[]*([A-Za-z]|[0-9]{1,2})[\s)\].:]*")
+# "A" and "I" are words too: here they count only where a mark or the end follows.
+FIRM_LABEL = re.compile(r"[(\[]?([B-HJ-Zb-hj-z]|[0-9]{1,2}|[AIai](?=\s*(?:$|[)\].,;:!\n])))(?![A-Za-z0-9'’])")
+BARE = re.compile(r"[\s(\[]*(?:(?:option|choice|letter)\s[(\[]?)?([A-Za-z]|[0-9]{1,2})[\s)\].:]*", re.IGNORECASE)
 # The usual sentence, whole: nothing before it and nothing behind it.
 SENTENCE = re.compile(
     r"\s*(?:the\s|my\s)?(?:final\s|correct\s|best\s)?answer(?:\sis)?\s?:?\s?[*(\[]{0,3}([A-Za-z])[*)\].]{0,4}\s*",
     re.IGNORECASE,
 )
 MARKUP = re.compile(r"[*_`$]+")
-BOXED = re.compile(r"\\boxed\s?\{\s?(?:\\(?:text|textbf|mathrm|mathbf|rm)\s?\{)?([^{}\n]{0,200})\}")
+WRAPPED = re.compile(r"\\(?:boxed|text|textbf|textit|mathrm|mathbf|rm)\s*\{([^{}]*)\}")
+MOST_WRAPPED = 4  # inside one another
 TAGGED = re.compile(r"<answer>([^<]{0,500})</answer>")
 ANSWER_TAG = re.compile(r"</?answer>")
 STATEMENT = re.compile(
     r"\b(?:answer|choice)(?:\s(?:is|would\sbe|must\sbe|should\sbe)\b\s?:?|\s?[:=])\s*(?:(?:option|choice|letter)\s)?"
-    r"|\bI(?:'ll|\swill|\swould)?\s(?:choose|pick|select|go\swith)\s(?:(?:option|choice|letter)\s)?",
+    r"|\bI(?:['’]ll|['’]d|\swill|\swould)?\s(?:choose|pick|select|go\s(?:with|for))\s(?:(?:option|choice|letter)\s)?",
+    re.IGNORECASE,
+)
+# Words that state an answer only where an option follows.
+LOOSE = re.compile(
+    r"\b(?:(?:correct|right|best|final|chosen|selected)\s(?:option|one|letter)(?:\sis\b\s?:?|\s?[:=])"
+    r"|(?:ans|final|option|letter|alternatively|otherwise)\.?\s?[:=])\s*(?:(?:option|choice|letter)\s)?",
     re.IGNORECASE,
 )
 # Only where a sentence begins: "neither A nor B is correct" and "if B is correct" state no answer.
@@ -52,6 +60,7 @@ REASON = re.compile(
 )
 GOES_ON = re.compile(r"\s*(?:$|[.,;:!)\]–—(-]|(?:because|since|as|for|due|given|not|rather|instead)\b)", re.IGNORECASE)
 TAKEN_BACK = re.compile(r"\s*(?:is|isn't|are|was|not)\b", re.IGNORECASE)
+DENIED = re.compile(r"\b(?:not|cannot|wrong|incorrect|false|unlikely)\b|n['’]t\b|\?", re.IGNORECASE)
 HEDGE = re.compile(
     r"\s*(?:(?:or|and|also|alternatively|maybe|perhaps|possibly|otherwise|but|could|might)\b|[/&+])", re.IGNORECASE
 )
@@ -125,14 +134,11 @@ def text_form(text: str) -> str:
 
 def read_choice(text: str, options: Options) -> str:
     """The label that the output chose; LookupError with the reason where it is not exactly one."""
-    text = without_thinking(text)
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text.translate(INVISIBLE))
-    if len(text) > LONGEST:
-        raise LookupError(f"the output is {len(text):,} characters long; at most {LONGEST:,} are read")
+    _check_length(text := without_thinking(text))
+    _check_length(text := composed(text))
     if (label := options.meant(text)) is not None:  # as most outputs that only name their choice
         return label
-    plain = MARKUP.sub("", text).strip()
+    plain = unmarked(MARKUP.sub("", text).strip())
     if not plain:
         raise LookupError("the output is blank")
     if (label := options.meant(plain)) is not None:
@@ -141,6 +147,18 @@ def read_choice(text: str, options: Options) -> str:
         return options.named(bare[1])
     stated = _only(_stated(plain, options), "several final answers")
     return stated if stated is not None else _line_label(plain, options)
+
+
+def _check_length(text: str) -> None:
+    if len(text) > LONGEST:
+        raise LookupError(f"the output is {len(text):,} characters long; at most {LONGEST:,} are read")
+
+
+def _unwrapped(text: str) -> str:
+    """The text with what `\\boxed{...}` and `\\text{...}` hold in their place."""
+    for _ in range(MOST_WRAPPED if "\\" in text else 0):
+        text = WRAPPED.sub(r"\1", text)
+    return text
 
 
 def _only(labels: Iterator[str], what: str) -> str | None:
@@ -157,14 +175,18 @@ def _only(labels: Iterator[str], what: str) -> str | None:
 
 def _stated(text: str, options: Options) -> Iterator[str]:
     """Every label that the text states as its answer."""
-    for boxed in BOXED.finditer(text):
-        yield _alone(boxed[1], options)
+    for boxed in boxes(text).contents:
+        yield _alone(_unwrapped(boxed), options)
+    text = _unwrapped(text)
     for tagged in TAGGED.finditer(text):
         if not (STATEMENT.search(tagged[1]) or VERDICT.search(tagged[1])):  # else they are read below
             yield _alone(tagged[1], options)
     text = ANSWER_TAG.sub("\n", text)
     for statement in STATEMENT.finditer(text):
         yield _told(text, statement.end(), options)
+    for loose in LOOSE.finditer(text):
+        if _begins_with_option(text, loose.end(), options):
+            yield _told(text, loose.end(), options)
     for verdict in VERDICT.finditer(text):
         label = options.named(verdict["label"])
         _check_rest(text, verdict.end(), label, options)
@@ -172,6 +194,14 @@ def _stated(text: str, options: Options) -> Iterator[str]:
     for line in text.splitlines():
         if len(line) <= options.longest and (named := options.meant(line)) is not None:
             yield named
+
+
+def _begins_with_option(text: str, start: int, options: Options) -> bool:
+    label = FIRM_LABEL.match(text, start)
+    if label and label[1].upper() in (known.upper() for known in options.labels):
+        return True
+    line = text[start : start + 500].partition("\n")[0]
+    return bool(options.label_of) and _option_at_start(text_form(line), options) is not None
 
 
 def _alone(text: str, options: Options) -> str:
@@ -212,8 +242,11 @@ def _check_rest(text: str, start: int, label: str, options: Options, *, listed: 
         line = form[len(meant) :]
         if other := _named_besides(_before_reason(line), meant, options):
             raise LookupError(f"{label!r} stands with {short(other)}: not one choice")
-        listed = False
-    if TAKEN_BACK.match(line) if listed else not GOES_ON.match(line):
+        clause = SENTENCE_END.split(line, maxsplit=1)[0].partition(",")[0]
+        taken_back = bool(HEDGE.match(line) or DENIED.search(clause) or "?" in line)
+    else:
+        taken_back = bool(TAKEN_BACK.match(line)) if listed else not GOES_ON.match(line)
+    if taken_back:
         raise LookupError(f"{label!r} goes on with {short(line.strip())}, so it is not a plain choice")
     if meant and not line:
         return

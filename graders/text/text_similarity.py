@@ -79,8 +79,8 @@ class TextSimilarity(Grader):
 
     A text does not score 1 against itself in every metric when it is short: `cautions` says so, a constant
     reference warns when the grader loads, and `why` carries the note. Outputs over 250,000 characters score 0;
-    references over 50,000 are refused (`invalid_reference`). `pass_threshold` is OpenAI's field for evals: it is
-    stored and does not change the score.
+    references over 50,000, and those in which the metric sees no word, are refused (`invalid_reference`).
+    `pass_threshold` is OpenAI's field for evals: it is stored and does not change the score.
 
     >>> grader = TextSimilarity(
     ...     input="{{sample.output_text}}", reference="{{item.name}}", evaluation_metric="fuzzy_match"
@@ -118,12 +118,12 @@ class TextSimilarity(Grader):
     def grade(self, sample: Sample, item: Item) -> Grade:
         text, reference = self._texts(sample, item)
         metric = self.evaluation_metric
+        if metric == "cosine":
+            return self._local_cosine(text, reference)
+        if self._gold is not None and not self._has_words(gold := text if self._swapped else reference):
+            raise GradingError("invalid_reference", self._too_short(gold, 0, 0.0))
         if metric == "fuzzy_match":
             score, note = fuzzy.compare(text, reference)
-            if not score and fuzzy.blank(reference):
-                note = self._too_short(reference, 0, 0.0)
-        elif metric == "cosine":
-            return self._local_cosine(text, reference)
         else:
             tokens, compare, fewest = self._scorer
             known = tokens(reference)
@@ -213,14 +213,16 @@ class TextSimilarity(Grader):
         metric = TOKEN_METRICS[self.evaluation_metric]
         return metric._replace(compare=meteor.compare_with_synonyms) if self.wordnet else metric
 
+    def _has_words(self, text: str) -> bool:
+        """Whether the metric sees anything in the text."""
+        return not fuzzy.blank(text) if self.evaluation_metric == "fuzzy_match" else bool(self._scorer.tokens(text))
+
     def _too_short(self, reference: str, count: int, score: float) -> str:
         """Why an output that is the reference itself does not score 1."""
         units = "letter or digit" if self.evaluation_metric == "fuzzy_match" else "word"
         has = f"has {count} {units}{'s' * (count > 1)}, too few" if count else f"has no {units}"
-        return (
-            f"the reference {short(reference)} {has} for {self.evaluation_metric}: "
-            f"the same text scores {score:.4g} against it"
-        )
+        result = f"the same text scores {score:.4g} against it" if count else "no output can score against it"
+        return f"the reference {short(reference)} {has} for {self.evaluation_metric}: {result}"
 
     def _blank(self, text: str, reference: str) -> Grade | None:
         """Blank texts have no embedding: the output's fault is its own, the reference's is the row's."""

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 def check(
     grader: GraderArgument,
     data: Annotated[
-        Path | None, typer.Argument(help='Rows to check it against, a JSON line each: an item, or {"item": {...}}.')
+        Path | None,
+        typer.Argument(help='Rows to check it against (.jsonl, .json, .csv, .parquet): items, or {"item": {...}}.'),
     ] = None,
     gold: Annotated[
         str | None,
-        typer.Option(help="Item key of the right answer, or a template; by default the grader's reference."),
+        typer.Option(help="Item key of the right answer, or a template; by default what the grader compares with."),
     ] = None,
+    no_gold: Annotated[bool, typer.Option("--no-gold", help="There is no right answer to try.")] = False,
     golden: Annotated[Path | None, typer.Option(help="A golden file: cases the grader must pass.")] = None,
     update: Annotated[bool, typer.Option("--update", help="Write the golden scores anew, and show the drift.")] = False,
     limit: Annotated[int | None, typer.Option(help="Check so many rows only.", min=1)] = None,
@@ -43,8 +45,10 @@ def check(
         raise ValueError("give DATA to check the grader against, or --golden FILE with the cases it must pass")
     if golden is None and update:
         raise ValueError("--update writes a golden file; name it with --golden FILE")
-    if data is None and (gold, limit, full_marks) != (None, None, None):
-        raise ValueError("--gold, --limit and --full-marks belong to DATA, which was not given")
+    if data is None and (gold, no_gold, limit, full_marks) != (None, False, None, None):
+        raise ValueError("--gold, --no-gold, --limit and --full-marks belong to DATA, which was not given")
+    if gold is not None and (no_gold or not gold):
+        raise ValueError("--gold names the right answer, a key or a template; --no-gold says that there is none")
     judge = load(grader)
     told: dict[str, Any] = {}
     texts, wrong = [], False
@@ -53,6 +57,7 @@ def check(
         told["golden"], wrong = golden_wire, failed
         texts.append(text)
     if data is not None:
+        gold = "" if no_gold else gold
         report = check_rows(judge, data, gold, limit=limit, full_marks=full_marks, concurrency=concurrency)
         told["data"], wrong = report.to_wire(), wrong or bool(report.findings)
         texts.append(str(report))
@@ -107,14 +112,15 @@ def _tests(golden: GoldenFile, named: Any, judge: Grader) -> bool:
 
 
 def _properties(golden: GoldenFile, judge: Grader, outcomes: list[Outcome]) -> list[Result]:
+    from graders.testing.elsewhere import Elsewhere
     from graders.testing.properties import declared
 
     decided = [outcome.case for outcome in outcomes if outcome.case.expected is not None]
     samples, items = [case.sample for case in decided], [case.item for case in decided]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Elsewhere() as elsewhere:
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", folder)  # else it leaves one where the user stands
         try:
-            return [declared(given).check(judge, items, samples) for given in golden.properties]
+            return [declared(given).check(judge, items, samples, elsewhere=elsewhere) for given in golden.properties]
         except ModuleNotFoundError as problem:
             if problem.name != "hypothesis":
                 raise

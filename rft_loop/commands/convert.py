@@ -1,4 +1,4 @@
-"""`assay convert`: graders out of OpenAI's jobs and evals, and out of Promptfoo's configs."""
+"""`assay convert`: graders out of OpenAI's jobs and evals and Promptfoo's configs, rows and grades of eval runs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from typing import Annotated
 import typer
 
 PACKAGES = ("graders", "rewards", "rft_loop")
+SHOWN = 50  # remarks of a kind; all are in not-carried.json
 
 
 def convert(
     source: Annotated[
         Path,
-        typer.Argument(help="An OpenAI fine-tuning job or eval (.json), or a Promptfoo config (.yaml, .json)."),
+        typer.Argument(
+            help="An OpenAI fine-tuning job or eval (.json), the output items of an eval run (.json, .jsonl), "
+            "or a Promptfoo config (.yaml, .json)."
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the graders, rows and not-carried.json.")],
     judge: Annotated[str, typer.Option(help="Model of graders for which the source names none.")] = "",
 ) -> None:
-    """Turn OpenAI's jobs and evals, or a Promptfoo config, into graders; what cannot be carried is listed."""
+    """Turn OpenAI's jobs, evals and eval runs, or a Promptfoo config, into graders and rows; what is lost is listed."""
     from graders.convert import convert as read
 
     if out.name in PACKAGES:
@@ -31,7 +35,10 @@ def convert(
     for path in written:
         typer.echo(f"wrote {path}")
     for title, remarks in (("not carried", converted.not_carried), ("differs", converted.differs)):
-        for remark in remarks:
+        for remark in remarks[:SHOWN]:
             typer.echo(f"{title}: {remark}")
-    graders, lost = len(converted.graders), len(converted.not_carried)
-    typer.echo(f"{graders} grader{'s' * (graders != 1)}; {lost} thing{'s' * (lost != 1)} not carried")
+        if len(remarks) > SHOWN:
+            typer.echo(f"{title}: {len(remarks) - SHOWN:,} more, listed in {written[-1]}")
+    rows, graders, lost = len(converted.rows.get("rows", ())), len(converted.graders), len(converted.not_carried)
+    found = f"{graders} grader{'s' * (graders != 1)}" if graders or not rows else f"{rows:,} row{'s' * (rows != 1)}"
+    typer.echo(f"{found}; {lost} thing{'s' * (lost != 1)} not carried")
