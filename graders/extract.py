@@ -14,9 +14,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from graders.grade import GradingError
+from graders.options import Options
 from graders.pattern import compiled
 from graders.sample import Sample, read_json
 from graders.template import follow, nearest, short
@@ -26,9 +27,7 @@ from graders.text.marks import visible
 MAX_MATCHES = 100_000  # of a regex in one output
 
 
-class _Rule(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Rule(Options):
     def find(self, text: str) -> str:
         """The answer in `text`; LookupError with the reason where there is none."""
         raise NotImplementedError

@@ -169,7 +169,7 @@ def _readable(problem: ValidationError, cls: type[Grader], wire: Mapping[str, An
     label = wire.get("name") or wire.get("type")
     lines = []
     for finding in problem.errors():
-        path = _path_in(wire, finding["loc"])
+        path = _path_in(wire, finding["loc"], finding["type"] in ("missing", "extra_forbidden"))
         place = ".".join(map(str, path))
         if finding["type"] == "extra_forbidden":
             known = f"; {nearest(place, _keys(cls))}" if len(path) == 1 else ""
@@ -186,14 +186,18 @@ def _readable(problem: ValidationError, cls: type[Grader], wire: Mapping[str, An
     return f"grader {label!r}: " + "; ".join(lines)
 
 
-def _path_in(wire: Any, location: Sequence[str | int]) -> list[str | int]:
-    """Where in the definition a finding is: pydantic's location without the tags of the shapes it tried."""
+def _path_in(wire: Any, location: Sequence[str | int], names_a_key: bool) -> list[str | int]:
+    """Where in the definition a finding is: pydantic's location without the tags of the shapes it tried.
+
+    The last step `names_a_key` where a key is missing or unknown; elsewhere it too may be a tag.
+    """
     path, value = [], wire
     for number, step in enumerate(location, start=1):
-        is_there = step in (value if isinstance(value, Mapping) else range(len(value) if isinstance(value, list) else 0))
-        if is_there:
+        places = value if isinstance(value, Mapping) else range(len(value) if isinstance(value, list) else 0)
+        if step in places:
             value = value[step]
-        if is_there or number == len(location):
+            path.append(step)
+        elif names_a_key and number == len(location):
             path.append(step)
     return path
 

@@ -171,6 +171,8 @@ def short(value: Any, limit: int = 80) -> str:
         text = repr(value[:limit] if isinstance(value, str) else value)
     except RecursionError:
         return f"a deeply nested {type(value).__name__}"
+    except ValueError:  # a whole number of more digits than Python writes
+        return f"a {type(value).__name__} with a huge whole number" if not isinstance(value, int) else "a huge number"
     whole = len(text) <= limit and not (isinstance(value, str) and len(value) > limit)
     return text if whole else text[: limit - 3] + "..."
 

@@ -89,7 +89,7 @@ def test_ids_that_one_side_lacks_are_told_and_left_out(tmp_path: Path) -> None:
     assert (found.a.alone, found.a.alone_examples) == (4, ("r0", "r1", "r2"))
     assert (found.b.alone, found.b.alone_examples) == (1, ("r5",))
     assert "4 rows only here: r0, r1, r2, ..." in str(found)
-    assert found.warnings == ("5 rows are on one side only and were left out",)
+    assert found.warnings == ("left out, as they are on one side only: 5 rows",)
     with pytest.raises(ValueError, match=r"no id of .*a is in .*c; compare grades of the same rows"):
         compare_grades(a, grades(tmp_path, "c", 1, first=90))
 

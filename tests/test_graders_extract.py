@@ -212,7 +212,7 @@ def test_a_grader_with_a_rule_is_not_exported_to_openai() -> None:
         (3, '3 is no rule; write its name, or an object such as {"rule": "boxed"}'),
         ({"name": "answer"}, "is no rule; write its name"),
         ({"rule": ["tag"]}, "no extract rule ['tag']"),
-        ({"rule": "tag", "tga": "x"}, "unknown key 'extract.tga'"),
+        ({"rule": "tag", "tga": "x"}, "extract: unknown key 'tga'; known: name, rule, which"),
         ({"rule": "tag", "name": "<answer>"}, "'<answer>' is no name of a tag; write it without brackets"),
         ({"rule": "tag", "which": "any"}, "should be 'last', 'first' or 'only'"),
         ({"rule": "json", "path": "a b"}, "'a b' is not a path into JSON; write it as 'answer.value'"),

@@ -265,7 +265,9 @@ def test_an_update_writes_what_was_got_shows_the_drift_and_keeps_the_other_lines
     code, said = run_pytest(words.parent, "--golden-update")
     assert code == 0, said
     assert "drift of golden scores, written" in said
-    assert re.search(r"words.golden.jsonl:4  0.25 -> 0.5 +\+0.25  scored 0.5", said), said
+    assert re.search(r"words.golden.jsonl:4  0.25 -> 0.5; why 'old words' -> 'scored 0.5' +\+0.25  scored 0.5", said), (
+        said
+    )
     assert words.read_bytes().decode().split("\n") == [
         '{"grader": "few"}',
         kept,

@@ -457,7 +457,7 @@ def test_a_long_list_cannot_make_a_grader_of_elements_be_asked_without_end() -> 
             {"fields": {"a": {"grader": {"type": "multi", "graders": {"e": EQUAL}, "calculate_output": "2*e"}}}},
             "grader 'multi' scores from 0 to 2, and a field is worth 0 to 1; bring it there",
         ),
-        ({"fields": {"a": {"grade": EQUAL}}}, "unknown key 'fields.a.grade'"),
+        ({"fields": {"a": {"grade": EQUAL}}}, "fields.a: unknown key 'grade'; did you mean 'grader'?"),
         ({"lists": "sorted"}, "should be 'ordered' or 'unordered'"),
         ({"feilds": {}}, "unknown key 'feilds'; did you mean 'fields'?"),
     ],

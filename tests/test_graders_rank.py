@@ -288,7 +288,7 @@ def test_a_reference_of_relevance_zero_need_not_be_allowed() -> None:
         ({"credit": {"rule": "table", "credits": [2, 1]}}, "credit 2 lies outside 0 to 1"),
         ({"credit": {"rule": "table", "credits": [math.nan]}}, "credit nan lies outside 0 to 1"),
         ({"credit": {"rule": "table", "credits": []}}, "at least 1 item"),
-        ({"credit": {"rule": "top_k", "k": 1, "p": 0.5}}, "unknown key 'credit.p'"),
+        ({"credit": {"rule": "top_k", "k": 1, "p": 0.5}}, "credit: unknown key 'p'; known: k, rule"),
         ({"reference": {"FBN1": 1}, "credit": "reciprocal"}, "credit 'reciprocal' has no use for relevances"),
         ({"reference": {"FBN1": -1}}, "the relevance of 'FBN1' is -1"),
         ({"reference": []}, "[] is no reference; give a template"),

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
+from graders.options import Options
 from graders.template import nearest
 
 
-class _Rule(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Rule(Options):
+    """A rule and its parameters."""
 
 
 def _best_place(gains: Sequence[float]) -> int | None:

@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from graders.options import Options
 from graders.sample import Item, Sample
 from graders.template import Template, nearest, render_all, short
 
 ROLES = ("user", "assistant", "system", "developer")
 
 
-class WirePart(BaseModel):
-    """An object inside a definition: frozen, and unknown keys are refused with the nearest known one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    spellings: ClassVar[Mapping[str, str]] = {}  # other spellings of keys, and the key each stands for
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        taken: dict[str, Any] = {}
-        for key, value in given.items():
-            name = cls.spellings.get(key, key)
-            if name not in cls.model_fields:
-                raise ValueError(f"unknown key {key!r}; {nearest(str(key), cls.model_fields)}")
-            if taken.get(name) not in (None, value) and value is not None:
-                spelt = sorted(spelling for spelling in given if cls.spellings.get(spelling, spelling) == name)
-                raise ValueError(f"{' and '.join(map(repr, spelt))} are one key, given two values")
-            taken[name] = value if value is not None else taken.get(name)
-        return taken
-
-
-class _CacheBreakpoint(WirePart):
+class _CacheBreakpoint(Options):
     mode: Literal["explicit"]
     ttl: Literal["30m", "12h"] | None = None
 
 
-class InputText(WirePart):
+class InputText(Options):
     """Text. `prompt_cache_breakpoint` is OpenAI's hint to its own cache, stored as given."""
 
     type: Literal["input_text"]
@@ -49,7 +27,7 @@ class InputText(WirePart):
     prompt_cache_breakpoint: _CacheBreakpoint | None = None
 
 
-class OutputText(WirePart):
+class OutputText(Options):
     """Text that a model wrote."""
 
     type: Literal["output_text"]
@@ -62,7 +40,7 @@ def _no_file(given: Any) -> Any:
     return given
 
 
-class InputImage(WirePart):
+class InputImage(Options):
     """An image, by its web address or as a `data:` URL."""
 
     type: Literal["input_image"]
@@ -71,12 +49,12 @@ class InputImage(WirePart):
     file_id: Annotated[None, BeforeValidator(_no_file)] = None  # in OpenAI's examples, always null
 
 
-class _Audio(WirePart):
+class _Audio(Options):
     data: Template  # base64
     format: Literal["mp3", "wav"]
 
 
-class InputAudio(WirePart):
+class InputAudio(Options):
     """A sound, as base64 text."""
 
     type: Literal["input_audio"]
@@ -133,7 +111,7 @@ Content = Annotated[
 ]
 
 
-class Message(WirePart):
+class Message(Options):
     """One message to a judge: a role, and content as text, as one object or as a list of both."""
 
     role: Literal["user", "assistant", "system", "developer"]

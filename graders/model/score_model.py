@@ -9,14 +9,14 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
-from graders.model.messages import Messages, WirePart, rendered
-from graders.options import Number
+from graders.model.messages import Messages, rendered
+from graders.options import Number, Options
 from graders.sample import Item, Sample
 
 NO_JUDGE = "asks the model {model!r}, and no judge is installed to ask it; the messages it would be sent were made"
 
 
-class SamplingParams(WirePart):
+class SamplingParams(Options):
     """How the judge is sampled. Null is the same as leaving a key out."""
 
     spellings: ClassVar[Mapping[str, str]] = {"max_completion_tokens": "max_completions_tokens"}

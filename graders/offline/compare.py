@@ -240,7 +240,7 @@ def _warnings(sides: tuple[Side, Side], pairs: _Pairs) -> tuple[str, ...]:
         )
     alone = sum(side.alone for side in sides)
     if alone:
-        warnings.append(f"{alone:,} rows are on one side only and were left out")
+        warnings.append(f"left out, as they are on one side only: {_rows(alone)}")
     return tuple(warnings)
 
 
@@ -250,7 +250,7 @@ def _told(found: Comparison) -> Iterator[str]:
         undecided = ", ".join(f"{kind} {count}" for kind, count in side.undecided.items()) or "none"
         yield f"{letter}  {side.name}  {', '.join(side.graders)}  n {side.n}  mean {mean}  undecided: {undecided}"
         if side.alone:
-            yield f"   {side.alone} rows only here: {', '.join(map(_printable, side.alone_examples))}" + (
+            yield f"   {_rows(side.alone)} only here: {', '.join(map(_printable, side.alone_examples))}" + (
                 ", ..." if side.alone > EXAMPLES else ""
             )
     difference = found.difference
@@ -266,11 +266,15 @@ def _told(found: Comparison) -> Iterator[str]:
         counts = [found.flips[f"{word}_{other}"] for other in ("pass", "fail")]
         yield f"A {'passes' if word == 'pass' else 'fails ':<6} {counts[0]:>10} {counts[1]:>10}"
     if found.most_changed:
-        yield f"{found.changed} rows changed; the most:"
+        yield f"{_rows(found.changed)} changed; the most:"
     for change in found.most_changed:
         yield f"  {_printable(change.id)}  {change.a:g} -> {change.b:g}"
         yield f"    A: {_printable(change.why_a)}"
         yield f"    B: {_printable(change.why_b)}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' * (count != 1)}"
 
 
 def _printable(text: str) -> str:

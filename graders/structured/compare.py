@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from graders.composite import Call, Part
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
+from graders.options import Options
 from graders.reference import invalid
 from graders.sample import Item, Sample
 from graders.structured.assignment import best_matching
@@ -31,10 +32,8 @@ MAX_STEPS = 400_000  # values compared in one grading
 MAX_CALLS = 2_000  # questions to graders of fields in one grading, which may cost money
 
 
-class FieldRule(BaseModel):
+class FieldRule(Options):
     """How one field is compared; what is left out is as elsewhere."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     grader: Part | None = None
     weight: float = Field(1.0, ge=0, le=1e6)

@@ -54,6 +54,10 @@ def _listed(places: Sequence[str]) -> str:
     return ", ".join([places[0], *lines]) + more
 
 
+def _shown(sample: Sample, limit: int) -> str:
+    return short(sample.output_text or list(sample.output_tools) or "", limit)
+
+
 def _rows_of(count: int, total: int) -> str:
     return f"{count} of {total} row{'s' * (total != 1)}"
 
@@ -80,7 +84,7 @@ class Probe:
         self.decided += 1
         self.total += grade.score
         if self.highest is None or grade.score > self.highest:
-            self.highest, self.place, self.output = grade.score, row.place, short(sample.output_text, 50)
+            self.highest, self.place, self.output = grade.score, row.place, _shown(sample, 50)
         if grade.score >= full_marks - SLACK:
             self.full.append(row.place)
 
@@ -248,7 +252,7 @@ def _better(grade: Grade, so_far: tuple[Sample, Grade] | None) -> bool:
 
 def _gold_findings(best: Mapping[str, tuple[Sample, Grade]], full: float) -> Iterator[Finding]:
     for place, (sample, grade) in best.items():
-        said = short(sample.output_text or sample.output_tools, 60)
+        said = _shown(sample, 60)
         if grade.score is None:
             yield Finding("gold_undecided", f"{place}: the gold answer {said} is undecided: {grade.why}")
         elif grade.score < full - SLACK:

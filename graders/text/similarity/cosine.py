@@ -12,18 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from graders.grade import GradingError
+from graders.options import Options
 from graders.template import short
 
 AT_ONCE = 64  # requests under way; a caller that asks for more waits
 
 
-class Endpoint(BaseModel):
+class Endpoint(Options):
     """A server that speaks OpenAI's `POST /v1/embeddings`; by default OpenAI's own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field("text-embedding-3-large", min_length=1)
     base_url: str | None = None  # with its /v1; None: the variable OPENAI_BASE_URL, else OpenAI's
@@ -31,10 +30,8 @@ class Endpoint(BaseModel):
     timeout: float = Field(60.0, gt=0, le=3600)  # seconds of silence, for each of up to three attempts
 
 
-class Local(BaseModel):
+class Local(Options):
     """A sentence-transformers model on this machine."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     local: str = Field(min_length=1)  # its folder, or its name on the Hugging Face hub
 
