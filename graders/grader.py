@@ -142,7 +142,7 @@ class Grader(BaseModel):
         try:
             about = self._about(sample, item or {})
             answer = self.grade(about, item if item is not None else {})
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:  # code of a user's must not end the process
             answer = _from_exception(problem, self.range)
         return self._stamped(answer, start, about)
 
@@ -152,7 +152,7 @@ class Grader(BaseModel):
         try:
             about = self._about(sample, item or {})
             answer = await self.grade_async(about, item if item is not None else {})
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:  # code of a user's must not end the process
             answer = _from_exception(problem, self.range)
         return self._stamped(answer, start, about)
 
@@ -341,7 +341,7 @@ def _from_number(answer: object) -> Grade:
     return Grade(score, f"scored {score:g}")
 
 
-def _from_exception(problem: Exception, score_range: tuple[float, float]) -> Grade:
+def _from_exception(problem: Exception | SystemExit, score_range: tuple[float, float]) -> Grade:
     if isinstance(problem, GradingError):
         error = problem.error
         if error.fault == "candidate":

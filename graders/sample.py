@@ -104,7 +104,18 @@ class Sample:
         if unknown:
             raise ValueError(f"unknown sample key {unknown[0]!r}; a sample has: {', '.join(SAMPLE_FIELDS)}")
         given = {key: field for key, field in value.items() if field is not None}
+        for key, (kind, words) in _SHAPES.items():
+            if key in given and not isinstance(given[key], kind):
+                raise TypeError(f"{key} must be {words}, not {type(given[key]).__name__}: {repr(given[key])[:80]}")
         return cls(**given)
+
+
+_SHAPES: Mapping[str, tuple[Any, str]] = {
+    "output_tools": ((list, tuple), "a list"),
+    "choices": ((list, tuple), "a list"),
+    "output_audio": (Mapping, "an object"),
+    "output_reasoning_summary": (str, "a string"),
+}
 
 
 SAMPLE_FIELDS: tuple[str, ...] = tuple(Sample.__dataclass_fields__)

@@ -555,3 +555,26 @@ def test_a_grade_that_a_grader_gives_again_and_again_keeps_what_was_said_of_it_f
     grades = [first("x"), second("x"), first("y")]
     assert [grade.grader.partition("@")[0] for grade in grades] == ["first", "second", "first"]
     assert len({id(grade) for grade in grades}) == 3
+
+
+@pytest.mark.parametrize("leaving", [SystemExit(0), SystemExit("done")])
+def test_a_grader_that_leaves_the_process_could_not_decide(leaving: SystemExit) -> None:
+    def leaves(sample: Sample, item: Item) -> float:
+        raise leaving
+
+    assert error_of(as_grader(leaves)("x")) == ("other_error", "grader")
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"output_text": "x", "choices": {"a": 1}}, "choices must be a list, not dict: {'a': 1}"),
+        ({"output_tools": 5}, "output_tools must be a list, not int: 5"),
+        ({"output_audio": "x"}, "output_audio must be an object, not str: 'x'"),
+        ({"output_reasoning_summary": 5}, "output_reasoning_summary must be a string, not int: 5"),
+    ],
+)
+def test_a_stored_sample_of_another_shape_is_refused(stored: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        Sample.of(stored)
+    assert str(caught.value) == message
