@@ -74,34 +74,80 @@ def read_row(place: str, line: bytes) -> dict[str, Any]:
             f"{place}: not UTF-8 (byte {line[problem.start]:#04x} at {problem.start + 1}); save the file as UTF-8"
         ) from None
     except ValueError as problem:
-        raise ValueError(f"{place}: not JSON ({problem}); one JSON object a line is expected") from None
+        raise ValueError(f"{place}: not JSON ({json_trouble(problem)}); one JSON object a line is expected") from None
     if not isinstance(row, dict):
         shown = line.strip()[:80].decode("utf-8", "replace")
         raise ValueError(f"{place}: a JSON object is expected, not {type(row).__name__}: {shown}")
     return row
 
 
-def grading_row(place: str, number: int, row: Mapping[str, Any], output: str = OUTPUT) -> GradingRow:
-    """The row as it is graded; ValueError with its place for one that lacks an item or an output."""
-    if "item" in row or isinstance(row.get("sample"), Mapping):
+def json_trouble(problem: ValueError) -> str:
+    """What is wrong with a JSON text, without remedies that are Python's own."""
+    said = str(problem)
+    return "a whole number of more than 4,300 digits; write it as text" if "int_max_str_digits" in said else said
+
+
+def is_flat(row: Mapping[str, Any]) -> bool:
+    """Whether the row has no item of its own: what stands beside the output is the item then."""
+    return "item" not in row and not isinstance(row.get("sample"), Mapping)
+
+
+def grading_row(
+    place: str, number: int, row: Mapping[str, Any], output: str = OUTPUT, flat: bool | None = None
+) -> GradingRow:
+    """The row as it is graded; ValueError with its place for one that lacks an item or an output.
+
+    `flat` says what the first row of the data is: a row of another shape is refused.
+    """
+    shape = is_flat(row)
+    if flat is not None and shape != flat:
+        raise ValueError(_other_shape(place, row, output, flat))
+    if not shape:
         item = row.get("item")
         if not isinstance(item, Mapping):
-            raise ValueError(f"{place}: 'item' must be an object holding what the grader compares with, not {item!r}")
+            raise ValueError(
+                f"{place}: 'item' must be an object holding what the grader compares with, not {short(item)}"
+            )
         given = row.get("sample") if output == OUTPUT else None
         if given is None:
             given = row.get(output)
+        elif (other := row.get(output)) is not None and other != _text_of(given):
+            raise ValueError(f"{place}: 'sample' and {output!r} hold different outputs; leave one of them out")
     else:
         given = row.get(output)
         item = {key: value for key, value in row.items() if key != output}
     if not isinstance(given, Mapping | str):
         raise ValueError(_no_output(place, row, output, given))
-    return GradingRow(row_id(number, row), item, _sample(place, given), place)
+    try:
+        name = row_id(number, row)
+    except ValueError as problem:
+        raise ValueError(f"{place}: {problem}") from None
+    return GradingRow(name, item, _sample(place, given), place)
 
 
 def row_id(number: int, row: Mapping[str, Any]) -> str:
-    """A row's own id, else its number."""
+    """A row's own id, else its number; ValueError for an id that is a list or an object."""
     given = row.get("id")
-    return given if isinstance(given, str) else str(number if given is None else given)
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Mapping | list | tuple):
+        raise ValueError(f"an id is a text or a number, not {short(given)}")
+    return str(number if given is None else given)
+
+
+def _text_of(sample: Any) -> Any:
+    return sample.get(OUTPUT) if isinstance(sample, Mapping) else sample
+
+
+def _other_shape(place: str, row: Mapping[str, Any], output: str, flat: bool) -> str:
+    items = '{"item": {...}, "sample": {...}}'
+    one = f'flat: {{"{output}": ..., and the keys of the item}}'
+    if flat:
+        return f"{place}: a row like {items}, but the first row is {one}; give all rows one shape"
+    known = ", ".join(list(row)[:20])
+    return (
+        f"{place}: no 'item' (it has: {known}), but the first row is like {items}, not {one}; give all rows one shape"
+    )
 
 
 def _no_output(place: str, row: Mapping[str, Any], output: str, given: Any) -> str:
@@ -109,6 +155,9 @@ def _no_output(place: str, row: Mapping[str, Any], output: str, given: Any) -> s
     if "item" in row:
         known = "" if output == OUTPUT else f"; {nearest(output, row)}"
         return f'{place}: no sample; expected "sample": {{"output_text": "..."}} or "{output}": "..."{but}{known}'
+    name, value = next(iter(row.items()), ("", None))
+    if len(row) == 1 and isinstance(value, list) and value and isinstance(value[0], Mapping):
+        return f"{place}: no row but a list of rows under {name!r}; save that list alone"
     return (
         f"{place}: no sample; expected text in the column {output!r}{but} (--output names another column); "
         f"{nearest(output, row)}"

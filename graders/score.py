@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -142,8 +144,10 @@ def grade_file_with_all(
 
     out = Path(out)
     _check_options(graders, workers, concurrency, k, group)
+    if not math.isfinite(threshold):
+        raise ValueError(f"threshold={threshold}: a row passes from a finite score")
     check_places(Path(data) if isinstance(data, str | Path) else None, out)
-    if out.suffix == ".parquet":
+    if out.suffix.lower() == ".parquet":
         import_parquet(out)  # its want is better known now
     source = open_source(data, max_row_bytes)
     if cache is not None:
@@ -158,16 +162,16 @@ def grade_file_with_all(
         group=group,
         cache=None if cache is None else Path(cache),
     )
-    raws = chosen(source, job.row, where, limit, sample, seed)
+    taken = partial(chosen, source, job.row, where, limit, sample, seed)
     tallies = [Tally(cluster is not None, k, threshold) for _ in graders]
-    _grade_into(out, job, raws, tallies, _num_workers(job, workers), concurrency, progress)
+    _grade_into(out, job, taken, tallies, _num_workers(job, workers), concurrency, progress)
     return dict(zip(graders, (tally.summary() for tally in tallies), strict=True))
 
 
 def _grade_into(
     out: Path,
     job: Job,
-    raws: Iterator[Raw],
+    taken: Callable[[], Iterator[Raw]],
     tallies: list[Tally],
     workers: int,
     concurrency: int,
@@ -179,12 +183,13 @@ def _grade_into(
     from graders.offline.workers import Team
     from graders.offline.write import finish
 
+    raws = taken()
     team = Team(job, workers) if workers > 1 and not job.waits else None
     with closing(team or job):
         first = next(raws, None)
         if first is None:
             raise ValueError(f"{job.source.name}: no rows; one at least is expected")
-        record = _Record(Ids(job.source), tallies, progress, job.source)
+        record = _Record(Ids(job.source, taken), tallies, progress, job.source)
         with open_journal(out) as journal:
             rest = _resumed(journal, partial_of(out), chain([first], raws), job, record)
             for lines in _graded(job, rest, concurrency) if team is None else team.lines(rest):

@@ -1,12 +1,13 @@
-"""Statistics of scores: means with bootstrap intervals, errors counted apart."""
+"""Statistics of scores: means with their intervals, errors counted apart."""
 
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,9 +21,16 @@ if TYPE_CHECKING:
 RESAMPLES = 10_000
 MOST_CLUSTERS = 2**20
 LARGE = 20_000  # values or clusters above which the normal approximation is as good, and a thousand times as fast
-
+FEW = 20  # values or clusters below which the bootstrap's interval is too narrow, and Student's is taken
 
 _NORMAL = NormalDist().inv_cdf(0.975)
+# The 0.975 quantiles of Student's t of 1 to FEW - 2 degrees of freedom
+_STUDENT = (
+    *(12.70620473617, 4.302652729749, 3.182446305284, 2.776445105198, 2.570581835636, 2.446911851145),
+    *(2.364624251593, 2.306004135204, 2.262157162798, 2.228138851986, 2.200985160091, 2.178812829667),
+    *(2.160368656463, 2.144786687918, 2.131449545559, 2.119905299221, 2.109815577833, 2.100922040241),
+)
+_HEADROOM = 64  # sums kept in units of 2**64 stay finite, and powers of 2 round nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +61,87 @@ def bootstrap(values: Sequence[float], clusters: Sequence[Hashable] | None = Non
     """
     if not values:
         raise ValueError("no values to average")
-    sums, sizes = _by_cluster(values, clusters)
-    return _interval(math.fsum(values) / len(values), sums, sizes, seed)
+    mean, unit = mean_of(values), _unit(values)
+    sums, sizes = _by_cluster(values, clusters, unit)
+    return _interval(mean, _limits(mean / unit, sums, sizes, seed), unit, len(values), len(sums))
 
 
-def _by_cluster(values: Sequence[float], clusters: Sequence[Hashable] | None) -> tuple[Numbers, Numbers]:
-    """The sum of the values of each cluster and their number; every value by itself where there are none."""
+def mean_interval(
+    values: Iterable[float],
+    clusters: Sequence[Hashable] | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> Interval:
+    """Mean with the 95 % interval that suits its values; `bounds` are the least and the most that a value could be.
+
+    - All 0 or 1 (of `bounds` 0 and 1, or none given): the score interval of Wilson (1927, "Probable inference, the
+      law of succession, and statistical inference", JASA 22), which has a width also where all are alike. In
+      clusters it is taken only where all are alike, with each cluster counted once.
+    - Else, of fewer than 20 values or clusters: the mean +- Student's t (1908) times the standard error, of a ratio
+      of sums where there are clusters (Cochran 1977, ch. 6), cut at `bounds`.
+    - Else what `bootstrap` says.
+
+    Values that are all alike, and not 0 or 1, give an interval of no width: how much they vary is not known.
+
+    >>> found = mean_interval([1.0, 1.0, 1.0])
+    >>> round(found.low, 3), found.high
+    (0.439, 1.0)
+    """
+    tally = Tally(clusters is not None, bounds=bounds)
+    for position, value in enumerate(values):
+        tally.add_note((value, None), None if clusters is None else clusters[position])
+    scored = tally.summary().scored
+    if scored is None:
+        raise ValueError("no values to average")
+    return scored
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """The mean, correctly rounded, also of values whose sum is beyond the largest float.
+
+    >>> mean_of([1e308, 1e308, 1e308])
+    1e+308
+    """
+    unit = _unit(values)
+    return math.fsum(value / unit for value in values) / len(values) * unit
+
+
+def _unit(values: Sequence[float] | Numbers, held_in: int = 0) -> float:
+    """A power of 2 near the largest value, at least 1: sums and squares of values in this unit do not overflow.
+
+    The values given are in units of 2 ** `held_in`.
+    """
     import numpy as np
 
+    largest = float(np.abs(np.asarray(values, dtype=float)).max())
+    exponent = math.frexp(largest)[1] - 1 + held_in
+    return math.ldexp(1.0, min(max(0, exponent), sys.float_info.max_exp - 1))
+
+
+def _by_cluster(values: Sequence[float], clusters: Sequence[Hashable] | None, unit: float) -> tuple[Numbers, Numbers]:
+    """The sum of the values of each cluster, in `unit`, and their number; each value by itself without clusters."""
+    import numpy as np
+
+    scaled = np.asarray(values, dtype=float) / unit
     if clusters is None:
-        return np.asarray(values, dtype=float), np.ones(len(values))
+        return scaled, np.ones(len(values))
     index = {label: position for position, label in enumerate(dict.fromkeys(clusters))}
     of_value = np.array([index[label] for label in clusters])
-    sums: Any = np.bincount(of_value, weights=np.asarray(values, dtype=float))
+    sums: Any = np.bincount(of_value, weights=scaled)
     sizes: Numbers = np.bincount(of_value).astype(float)
     return sums, sizes
 
 
-def _interval(mean: float, sums: Numbers, sizes: Numbers, seed: int = 0) -> Interval:
+def _interval(mean: float, limits: tuple[float, float], unit: float, n: int, independent: int) -> Interval:
+    """The interval from its limits in `unit`; those beyond the largest float are the largest."""
+    most = sys.float_info.max
+    low, high = (max(-most, min(most, limit * unit)) for limit in limits)
+    return Interval(mean, low, high, n, independent)
+
+
+def _limits(mean: float, sums: Numbers, sizes: Numbers, seed: int = 0) -> tuple[float, float]:
     if len(sums) > LARGE:
-        low, high = _normal_interval(mean, sums, sizes)
-    else:
-        low, high = _bootstrap_interval(sums, sizes, seed)
-    return Interval(mean, low, high, int(sizes.sum()), len(sums))
+        return _around(mean, sums, sizes, _NORMAL)
+    return _bootstrap_interval(sums, sizes, seed)
 
 
 def _bootstrap_interval(sums: Numbers, sizes: Numbers, seed: int) -> tuple[float, float]:
@@ -90,11 +156,18 @@ def _bootstrap_interval(sums: Numbers, sizes: Numbers, seed: int) -> tuple[float
     return float(low), float(high)
 
 
-def _normal_interval(mean: float, sums: Numbers, sizes: Numbers) -> tuple[float, float]:
+def _around(mean: float, sums: Numbers, sizes: Numbers, quantile: float) -> tuple[float, float]:
     residuals = sums - mean * sizes
     variance = float((residuals**2).sum()) * len(sums) / (len(sums) - 1) / float(sizes.sum()) ** 2
-    margin = _NORMAL * math.sqrt(variance)
+    margin = quantile * math.sqrt(variance)
     return mean - margin, mean + margin
+
+
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    weight = _NORMAL**2 / n
+    middle = (share + weight / 2) / (1 + weight)
+    margin = _NORMAL / (1 + weight) * math.sqrt(share * (1 - share) / n + weight / (4 * n))
+    return (middle - margin if share > 0 else 0.0), (middle + margin if share < 1 else 1.0)
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -149,7 +222,7 @@ def sign_flip(differences: Sequence[float], clusters: Sequence[Hashable] | None 
 
     if not differences:
         raise ValueError("no differences to test")
-    sums, _ = _by_cluster(differences, clusters)
+    sums, _ = _by_cluster(differences, clusters, _unit(differences))
     sums = sums[sums != 0]
     if len(sums) == 0:
         return 1.0
@@ -190,19 +263,31 @@ class PassAtK:
 
 
 def _wire_of(scored: Interval | None) -> dict[str, Any]:
-    several = scored if scored is not None and scored.independent > 1 else None
+    known = scored if scored is not None and _has_width(scored) else None
     return {
         "mean": scored and scored.mean,
-        "ci_low": several and several.low,
-        "ci_high": several and several.high,
+        "ci_low": known and known.low,
+        "ci_high": known and known.high,
     }
+
+
+def _has_width(scored: Interval) -> bool:
+    """Whether an interval can be told; limits that differ by rounding do not."""
+    return scored.high / 2 - scored.low / 2 > 1e-14 * max(abs(scored.low), abs(scored.high))
 
 
 def _shown(scored: Interval | None) -> str:
     if scored is None:
         return "-"
-    interval = f"[{scored.low:.4f}, {scored.high:.4f}]" if scored.independent > 1 else "-"
-    return f"{scored.mean:.4f}  95% CI {interval}"
+    interval = f"[{_number(scored.low)}, {_number(scored.high)}]" if _has_width(scored) else "-"
+    clusters = (
+        "" if scored.independent == scored.n else f" in {scored.independent} cluster{'s' * (scored.independent != 1)}"
+    )
+    return f"{_number(scored.mean)}  95% CI {interval}{clusters}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1e15 else f"{value:.4e}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +305,7 @@ class Summary:
         return sum(self.errors.values()) / self.n if self.n else 0.0
 
     def to_wire(self) -> dict[str, Any]:
-        """The summary as JSON-ready data; what cannot be told (the interval of one value) is null."""
+        """The summary as JSON-ready data; what cannot be told (the interval of one value, or of equal ones) is null."""
         wire = {"n": self.n, **_wire_of(self.scored), "failed": dict(self.failed), "errors": dict(self.errors)}
         return wire if self.pass_at_k is None else wire | {"pass_at_k": self.pass_at_k.to_wire()}
 
@@ -246,15 +331,22 @@ class Tally:
     """Grades counted one at a time, in memory that does not grow with their number.
 
     `clustered` when each has a cluster; `k` for pass@k, when each has a group, and a score of at least `threshold`
-    is a pass.
+    is a pass. `bounds` are the grader's `range`. The interval is chosen as in `mean_interval`.
     """
 
-    def __init__(self, clustered: bool = False, k: int | None = None, threshold: float = 0.5) -> None:
+    def __init__(
+        self,
+        clustered: bool = False,
+        k: int | None = None,
+        threshold: float = 0.5,
+        bounds: tuple[float, float] | None = None,
+    ) -> None:
         self.errors: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self._mean = _RunningMean()
+        self._zeros = self._ones = 0
         self._clusters = _Clusters() if clustered else None
-        self._k, self._threshold = k, threshold
+        self._k, self._threshold, self._bounds = k, threshold, bounds
         self._groups: dict[Hashable, tuple[int, int]] = {}  # decided, passed
 
     def add(self, grade: Grade, cluster: Hashable = None, group: Hashable = None) -> None:
@@ -271,6 +363,8 @@ class Tally:
         if kind is not None:
             self.failed[kind] += 1
         self._mean.add(score)
+        self._zeros += score == 0
+        self._ones += score == 1
         if self._clusters is not None:
             self._clusters.add(score, cluster)
         if self._k is not None:
@@ -282,17 +376,34 @@ class Tally:
         return self._mean.n + self.errors.total()
 
     def summary(self) -> Summary:
-        scored = None
-        if self._mean.n:
-            scored = self._clusters.interval(self._mean.mean) if self._clusters else self._mean.interval()
+        scored = self._scored() if self._mean.n else None
         errors, failed = (dict(counts.most_common()) for counts in (self.errors, self.failed))
         return Summary(self.n, scored, errors, failed, self._passes())
+
+    def _scored(self) -> Interval:
+        n, mean = self._mean.n, self._mean.mean
+        independent = n if self._clusters is None else len(self._clusters.sums)
+        if independent == 1:
+            return Interval(mean, mean, mean, n, independent)
+        binary = self._zeros + self._ones == n and self._bounds in (None, (0, 1))
+        if binary and (self._clusters is None or mean in (0, 1)):
+            return Interval(mean, *_wilson(mean, independent), n, independent)
+        if independent < FEW:
+            return self._student(mean)
+        return self._mean.interval() if self._clusters is None else self._clusters.interval(mean)
+
+    def _student(self, mean: float) -> Interval:
+        unit, sums, sizes = self._mean.by_value() if self._clusters is None else self._clusters.by_cluster()
+        limits = _around(mean / unit, sums, sizes, _STUDENT[len(sums) - 2])
+        found = _interval(mean, limits, unit, self._mean.n, len(sums))
+        least, most = self._bounds or (-math.inf, math.inf)
+        return replace(found, low=min(mean, max(least, found.low)), high=max(mean, min(most, found.high)))
 
     def _passes(self) -> PassAtK | None:
         if self._k is None:
             return None
         chances = [pass_at_k(n, c, self._k) for n, c in self._groups.values() if n >= self._k]
-        scored = bootstrap(chances) if chances else None
+        scored = mean_interval(chances, bounds=(0, 1)) if chances else None
         return PassAtK(self._k, self._threshold, scored, len(self._groups) - len(chances))
 
 
@@ -301,7 +412,8 @@ class _RunningMean:
 
     def __init__(self) -> None:
         self.values = array("d")
-        self.folded = 0  # values of which only these are left:
+        self.folded = 0  # values of which only these are left, in `unit`:
+        self.unit = 1.0
         self.sum = 0.0
         self.squares = 0.0  # of deviations from their mean
 
@@ -311,18 +423,27 @@ class _RunningMean:
 
     @property
     def mean(self) -> float:
-        return math.fsum([self.sum, *self.values]) / self.n
+        if not self.folded:
+            return mean_of(self.values)
+        self._fold()
+        return self.sum / self.n * self.unit
 
     def add(self, value: float) -> None:
         self.values.append(value)
         if len(self.values) > LARGE:
             self._fold()
 
+    def by_value(self) -> tuple[float, Numbers, Numbers]:
+        """A unit, the values in it, and their sizes (1)."""
+        unit = _unit(self.values)
+        return unit, *_by_cluster(self.values, None, unit)
+
     def _fold(self) -> None:
         """Take the values into the moments (Chan, Golub & LeVeque 1983)."""
-        import numpy as np
-
-        values = np.frombuffer(self.values)
+        if not self.values:
+            return
+        self._rescale(max(self.unit, _unit(self.values)))
+        values, _ = _by_cluster(self.values, None, self.unit)
         sum_, n = math.fsum(values), len(values)
         self.squares += float(((values - sum_ / n) ** 2).sum())
         if self.folded:
@@ -330,13 +451,17 @@ class _RunningMean:
             self.squares += shift**2 * n * self.folded / (n + self.folded)
         self.folded, self.sum, self.values = self.folded + n, math.fsum([self.sum, sum_]), array("d")
 
+    def _rescale(self, unit: float) -> None:
+        ratio = self.unit / unit
+        self.unit, self.sum, self.squares = unit, self.sum * ratio, self.squares * ratio**2
+
     def interval(self) -> Interval:
         if not self.folded:
             return bootstrap(self.values)
-        if self.values:
-            self._fold()
+        mean = self.mean
         margin = _NORMAL * math.sqrt(self.squares / (self.n - 1) / self.n)
-        return Interval(self.mean, self.mean - margin, self.mean + margin, self.n, self.n)
+        middle = mean / self.unit
+        return _interval(mean, (middle - margin, middle + margin), self.unit, self.n, self.n)
 
 
 class _Clusters:
@@ -356,18 +481,32 @@ class _Clusters:
                 self.sizes.append(0.0)
             else:
                 place = hash(key) % MOST_CLUSTERS
-        self.sums[place] += value
+        self.sums[place] += value / 2.0**_HEADROOM
         self.sizes[place] += 1.0
 
-    def interval(self, mean: float) -> Interval:
+    def by_cluster(self) -> tuple[float, Numbers, Numbers]:
+        """A unit, the sums of the clusters in it, and their sizes."""
         import numpy as np
 
-        return _interval(mean, np.array(self.sums), np.array(self.sizes))
+        sums, sizes = np.array(self.sums), np.array(self.sizes)
+        unit = _unit(sums, held_in=_HEADROOM)
+        return unit, sums * (2.0**_HEADROOM / unit), sizes
+
+    def interval(self, mean: float) -> Interval:
+        unit, sums, sizes = self.by_cluster()
+        return _interval(mean, _limits(mean / unit, sums, sizes), unit, int(sizes.sum()), len(sums))
 
 
-def summarise(grades: Iterable[Grade], clusters: Sequence[Hashable] | None = None) -> Summary:
-    """Count and average grades. Undecided ones are counted under their error kind and enter no average."""
-    tally = Tally(clusters is not None)
+def summarise(
+    grades: Iterable[Grade],
+    clusters: Sequence[Hashable] | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> Summary:
+    """Count and average grades. Undecided ones are counted under their error kind and enter no average.
+
+    `bounds` are the grader's `range`; the interval is chosen as in `mean_interval`.
+    """
+    tally = Tally(clusters is not None, bounds=bounds)
     for position, grade in enumerate(grades):
         tally.add(grade, None if clusters is None else clusters[position])
     return tally.summary()

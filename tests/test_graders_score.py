@@ -216,7 +216,7 @@ def test_when_only_the_parent_is_killed_the_next_run_need_not_wait_for_its_worke
     [
         ("os._exit(9)", "a worker ended with exit code 9 while it graded rows "),
         ("os.kill(os.getpid(), 9)", r"a worker was killed by signal 9 \(out of memory\?\) while it graded rows "),
-        ("raise SystemExit", r"judge\.py:3: SystemExit \(\) ended the grading of rows \d+ to \d+; the rows before"),
+        ("raise KeyboardInterrupt", r"judge\.py:3: KeyboardInterrupt \(\) ended the grading of rows \d+ to \d+; the rows before"),
     ],
 )
 def test_a_worker_that_dies_is_named_and_nothing_is_written_twice(tmp_path: Path, end: str, complaint: str) -> None:

@@ -11,7 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graders import Grade, bootstrap, summarise
-from graders.statistics import LARGE, Tally, _bootstrap_interval, mcnemar, pass_at_k, sign_flip
+from graders.statistics import (
+    _STUDENT,
+    FEW,
+    LARGE,
+    Interval,
+    Tally,
+    _bootstrap_interval,
+    mcnemar,
+    mean_interval,
+    mean_of,
+    pass_at_k,
+    sign_flip,
+)
 
 RNG = random.Random(7)
 SCORES = [RNG.random() for _ in range(40)]
@@ -83,7 +95,7 @@ def test_undecided_grades_are_counted_by_kind_and_enter_no_mean() -> None:
 
 def test_clusters_stay_with_their_grades_when_some_are_undecided() -> None:
     grades = [Grade.undecided("timeout", "slow"), *(Grade(score, "") for score in SCORES)]
-    clusters = ["dropped", *(position // 4 for position in range(len(SCORES)))]
+    clusters = ["dropped", *(position // 2 for position in range(len(SCORES)))]
     assert summarise(grades, clusters).scored == bootstrap(SCORES, clusters[1:])
 
 
@@ -124,12 +136,169 @@ def test_the_interval_of_very_many_values_is_quick_and_nearly_the_bootstraps(clu
     assert quick.independent == LARGE + 1
 
 
-@pytest.mark.parametrize(("scores", "clusters"), [([0.5], None), ([0.25, 0.75], ["same", "same"])])
-def test_one_value_or_one_cluster_has_no_interval(scores: list[float], clusters: list[str] | None) -> None:
+@pytest.mark.parametrize(("scores", "clusters"), [([0.5], None), ([0.25, 0.75], ["same", "same"]), ([0.5] * 30, None)])
+def test_one_value_or_one_cluster_or_equal_values_have_no_interval(
+    scores: list[float], clusters: list[str] | None
+) -> None:
     summary = summarise([Grade(score, "") for score in scores], clusters)
-    assert "mean 0.5000  95% CI -  errors: none" in str(summary)
+    assert f"mean 0.5000  95% CI -{' in 1 cluster' if clusters else ''}  errors: none" in str(summary)
     wire = summary.to_wire()
     assert (wire["mean"], wire["ci_low"], wire["ci_high"]) == (0.5, None, None)
+
+
+# The interval that suits the values
+
+
+def limits(interval: Interval | None) -> tuple[float, float]:
+    assert interval is not None
+    return interval.low, interval.high
+
+
+@settings(deadline=None)  # scipy is imported in it
+@given(st.integers(2, 400), st.data())
+def test_the_interval_of_passes_is_wilsons(n: int, data: st.DataObject) -> None:
+    """Wilson 1927, as in scipy: `binomtest(...).proportion_ci(method="wilson")`."""
+    stats = pytest.importorskip("scipy.stats")
+    passes = data.draw(st.integers(0, n))
+    found = mean_interval([1.0] * passes + [0.0] * (n - passes))
+    expected = stats.binomtest(passes, n).proportion_ci(method="wilson")
+    assert limits(found) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert 0 <= found.low <= found.mean <= found.high <= 1
+    assert found.n == found.independent == n
+
+
+@pytest.mark.parametrize(
+    ("score", "shown"), [(1.0, "1.0000  95% CI [0.4385, 1.0000]"), (0.0, "0.0000  95% CI [0.0000, 0.5615]")]
+)
+def test_three_rows_alike_claim_no_certainty(score: float, shown: str) -> None:
+    assert f"n 3  mean {shown}  errors: none" in str(summarise([Grade(score, "")] * 3))
+
+
+def test_rows_alike_in_clusters_count_once_a_cluster() -> None:
+    clusters = [position // 10 for position in range(40)]
+    found = summarise([Grade(1.0, "")] * 40, clusters)
+    assert limits(found.scored) == limits(mean_interval([1.0] * 4))
+    assert "n 40  mean 1.0000  95% CI [0.5101, 1.0000] in 4 clusters  errors: none" in str(found)
+    apart = summarise([Grade(1.0, "")] * 40, range(40))
+    assert "clusters" not in str(apart)
+
+
+def test_very_many_passes_have_wilsons_interval_too() -> None:
+    tally = Tally()
+    for position in range(2 * LARGE):
+        tally.add(Grade(float(position % 4 > 0), ""))
+    found = tally.summary().scored
+    assert found == mean_interval([0.0, 1.0, 1.0, 1.0] * (LARGE // 2))
+    assert found is not None
+    assert found.high - found.low == pytest.approx(2 * 1.96 * math.sqrt(0.75 * 0.25 / (2 * LARGE)), rel=1e-3)
+
+
+def test_scores_of_another_range_are_no_passes() -> None:
+    assert limits(mean_interval([1.0, 1.0, 1.0], bounds=(0, 7))) == (1.0, 1.0)
+    assert "95% CI -" in str(summarise([Grade(1.0, "")] * 3, bounds=(0, 7)))
+    values = [0.0, 1.0] * FEW
+    assert mean_interval(values, bounds=(0, 7)) == bootstrap(values)
+
+
+def test_the_quantiles_of_student_are_scipys() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    assert len(_STUDENT) == FEW - 2
+    assert list(_STUDENT) == pytest.approx([stats.t.ppf(0.975, freedom) for freedom in range(1, FEW - 1)], rel=1e-11)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=FEW - 1).filter(lambda values: not set(values) <= {0.0, 1.0}))
+def test_the_interval_of_few_values_is_students(values: list[float]) -> None:
+    """Student 1908, as in scipy: `ttest_1samp(...).confidence_interval()`."""
+    stats = pytest.importorskip("scipy.stats")
+    margin = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
+    mean = float(np.mean(values))
+    assert limits(mean_interval(values)) == pytest.approx((mean - margin, mean + margin), abs=1e-9)
+    cut = mean_interval(values, bounds=(-5, 5))
+    assert limits(cut) == pytest.approx((max(-5, mean - margin), min(5, mean + margin)), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [FEW, 40])
+def test_from_twenty_values_on_it_is_the_bootstraps(n: int) -> None:
+    assert mean_interval(SCORES[:n]) == bootstrap(SCORES[:n])
+    assert mean_interval(SCORES[: FEW - 1]) != bootstrap(SCORES[: FEW - 1])
+
+
+def test_few_clusters_of_equal_size_have_the_interval_of_their_means() -> None:
+    clusters = [position // 4 for position in range(len(SCORES))]
+    means = [math.fsum(SCORES[start : start + 4]) / 4 for start in range(0, len(SCORES), 4)]
+    found = mean_interval(SCORES, clusters)
+    assert limits(found) == pytest.approx(limits(mean_interval(means)))
+    assert (found.n, found.independent) == (40, 10)
+    assert "in 10 clusters" in str(summarise([Grade(score, "") for score in SCORES], clusters))
+
+
+@pytest.mark.parametrize("n", [4, 8, 15])
+@pytest.mark.parametrize("clustered", [False, True])
+def test_nineteen_intervals_of_few_in_twenty_hold_the_true_mean(n: int, clustered: bool) -> None:
+    rng = random.Random(n)
+    held = 0
+    for _ in range(500):
+        values, clusters = [], []
+        for cluster in range(n):
+            base = rng.random()
+            for _ in range(3 if clustered else 1):
+                values.append(0.7 * base + 0.3 * rng.random())
+                clusters.append(cluster)
+        found = mean_interval(values, clusters if clustered else None)
+        held += found.low <= 0.5 <= found.high
+    assert 0.92 <= held / 500 <= 0.98
+
+
+# Values near the end of the floats
+
+
+HUGE = 1e308
+
+
+@pytest.mark.parametrize("clusters", [None, ["a", "a", "b"], ["a", "b", "c"]])
+def test_huge_values_have_a_mean(clusters: list[str] | None) -> None:
+    values = [HUGE] * 3
+    assert mean_of(values) == HUGE
+    assert limits(bootstrap(values, clusters)) == (HUGE, HUGE)
+    summary = summarise([Grade(value, "") for value in values], clusters)
+    assert summary.scored is not None
+    assert summary.scored.mean == HUGE
+    assert "mean 1.0000e+308  95% CI -" in str(summary)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+@pytest.mark.parametrize("count", [4, 60, LARGE + 5, 2 * LARGE + 5])
+@pytest.mark.parametrize("size", [1e200, 1e308])
+def test_the_interval_of_huge_values_is_that_of_small_ones_in_another_unit(
+    size: float, count: int, clustered: bool
+) -> None:
+    scale = 2.0 ** (math.frexp(size)[1] - 1)
+    rng = random.Random(count)
+    small = [rng.choice([0.0, 0.25, 1.0]) for _ in range(count - 1)] + [0.25]
+    clusters = [position // 2 for position in range(count)] if clustered else None
+    expected, found = mean_interval(small, clusters), mean_interval([value * scale for value in small], clusters)
+    assert found.mean / scale == pytest.approx(expected.mean, rel=1e-12)
+    cut = [max(-2.0, min(2.0, limit)) for limit in limits(expected)] if size == HUGE else limits(expected)
+    assert [limit / scale for limit in limits(found)] == pytest.approx(list(cut), rel=1e-12)
+    assert all(math.isfinite(limit) for limit in limits(found))
+    assert bootstrap([value * scale for value in small], clusters).low / scale == pytest.approx(
+        bootstrap(small, clusters).low, rel=1e-12
+    )
+
+
+def test_the_sign_flip_test_of_huge_differences_is_that_of_small_ones() -> None:
+    differences = [0.5, 0.5, 1.0, 0.25]
+    assert sign_flip([value * 2.0**1023 for value in differences]) == sign_flip(differences)
+    many = [0.25, -0.25, 0.5] * LARGE
+    assert sign_flip([value * 2.0**1000 for value in many]) == sign_flip(many)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=8))
+def test_the_mean_of_any_finite_values_lies_among_them(values: list[float]) -> None:
+    mean = mean_of(values)
+    slack = 1e-15 * max(abs(value) for value in values)
+    assert min(values) - slack <= mean <= max(values) + slack
 
 
 # A tally of more than can be held
@@ -207,12 +376,12 @@ def test_pass_at_k_is_over_groups_of_decided_rows_and_says_which_are_too_small()
             tally.add(Grade.undecided("timeout", "") if score is None else Grade(score, ""), group=group)
     passes = tally.summary().pass_at_k
     assert passes is not None
-    assert passes.scored == bootstrap([1.0, 0.0])
+    assert passes.scored == mean_interval([1.0, 0.0])
     assert passes.left_out == 2
     wire = passes.to_wire()
     assert (wire["k"], wire["threshold"], wire["groups"], wire["left_out"], wire["mean"]) == (2, 0.7, 2, 2, 0.5)
     told = "of 2 groups (2 left out: fewer than 2 decided rows), pass at 0.7"
-    assert f"pass@2 0.5000  95% CI [0.0000, 1.0000]  {told}" in str(tally.summary())
+    assert f"pass@2 0.5000  95% CI [0.0945, 0.9055]  {told}" in str(tally.summary())
 
 
 # Tests of pairs

@@ -104,6 +104,8 @@ def compare_grades(
     The test is McNemar's exact one where all scores are 0 or 1 and there are no clusters, else the sign-flip
     permutation test. Raises ValueError where no id is on both sides, or an id is twice on one.
     """
+    if not math.isfinite(threshold):
+        raise ValueError(f"threshold={threshold}: a row passes from a finite score")
     labels = None if data is None or cluster is None else _labels(data, cluster, output)
     one = _First(a)
     pairs = _Pairs(threshold, most)
@@ -308,7 +310,7 @@ def _label(grade: Graded, other_item: Mapping[str, Any] | None, labels: Mapping[
 def read_grades(place: str | Path) -> Iterator[Graded]:
     """The grades of a file, or of one grader in it (`file:name`); ValueError with the place for what is no grade."""
     path, name = _place(place)
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         yield from _from_parquet(path, name)
         return
     for where, row in read_rows(path):
@@ -332,17 +334,16 @@ def _graded(where: str, row: Mapping[str, Any], name: str) -> Graded:
     elif name:
         raise ValueError(f"{where}: the grades of one grader, which has no name here; leave ':{name}' out")
     error, item = grade.get("error"), row.get("item")
-    score = grade.get("score")
-    number = isinstance(score, int | float) and not isinstance(score, bool)
-    if "id" not in row or "score" not in grade or not (number or score is None):
+    score, name_of_row = grade.get("score"), row.get("id")
+    number = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
+    if not isinstance(name_of_row, str | int | float) or "score" not in grade or not (number or score is None):
         raise ValueError(
             f"{where}: no grade ({short(dict(row))}); give a file that 'assay grade' or 'assay eval -o' wrote"
         )
     kind = error.get("kind") if isinstance(error, Mapping) else None
-    hashed, grader = row.get("row"), str(grade.get("grader", ""))
-    why = str(grade.get("why", ""))
+    hashed, grader, why = row.get("row"), str(grade.get("grader") or ""), str(grade.get("why") or "")
     held = item if isinstance(item, Mapping) else None
-    return Graded(str(row["id"]), score, kind, why, grader, hashed, held)
+    return Graded(str(name_of_row), score, kind, why, grader, hashed, held)
 
 
 def _chosen(where: str, grades: Any, name: str) -> Mapping[str, Any]:
@@ -362,8 +363,13 @@ def _from_parquet(path: Path, name: str) -> Iterator[Graded]:
     if "score" not in columns and name not in names:
         known = f"write file:name with one of {', '.join(names)}" if names else "give one that 'assay grade' wrote"
         raise ValueError(f"{path}: no grades of {name!r}; {known}" if name else f"{path}: no column 'score'; {known}")
-    before = "" if "score" in columns else f"{name}."
-    wanted = ["id", "row", *(f"{before}{key}" for key in ("score", "why", "grader", "error_kind"))]
-    for row in parquet_rows(path, file, wanted):
-        score, why, grader, kind = (row[column] for column in wanted[2:])
-        yield Graded(row["id"], score, kind, why, grader, row["row"], None)
+    if "score" in columns and name:
+        raise ValueError(f"{path}: the grades of one grader, which has no name here; leave ':{name}' out")
+    before = f"{name}." if name else ""
+    wanted = {key: key for key in ("id", "row")} | {
+        key: before + key for key in ("score", "why", "grader", "error_kind")
+    }
+    held = {key: column for key, column in wanted.items() if column in columns}
+    for number, row in enumerate(parquet_rows(path, file, list(held.values())), start=1):
+        grade = {key: row[column] for key, column in held.items()}
+        yield _graded(f"{path} row {number}", grade | {"error": {"kind": grade.get("error_kind")}}, "")

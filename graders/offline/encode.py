@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from graders.grade import Grade
 from graders.rows import GradingRow
-from graders.sample import SAMPLE_FIELDS
+from graders.sample import SAMPLE_FIELDS, Sample
 
 json_string = json.encoder.encode_basestring_ascii
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-_NOTHING: tuple[Any, ...] = (None, "", (), [])
+_EXACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DEFAULTS = tuple((name, getattr(Sample(), name)) for name in SAMPLE_FIELDS)
 
 
 def encode(grade: Grade) -> str:
@@ -50,14 +50,19 @@ class Hashes(NamedTuple):
 
 
 def hashes(row: GradingRow) -> Hashes:
-    """BLAKE2b over the JSON of item and sample, keys sorted, fields of the sample that hold nothing left out.
+    """BLAKE2b over the JSON of item and sample, keys as they stand: a template renders them so.
 
-    The same rows have the same hashes whatever file they come from. ValueError where the row is no JSON.
+    A field of the sample that is as an absent one would be is left out; an empty one that was given is not. The
+    same rows have the same hashes whatever file they come from. ValueError where the row is no JSON.
     """
     sample = row.sample
-    held = {name: value for name in SAMPLE_FIELDS if (value := getattr(sample, name)) not in _NOTHING}
+    held = {}
+    for name, default in _DEFAULTS:
+        value = getattr(sample, name)
+        if type(value) is not type(default) or value != default:
+            held[name] = value
     try:
-        text = _CANONICAL.encode([row.item, held])
+        text = _EXACT.encode([row.item, held])
     except (TypeError, ValueError, RecursionError) as problem:
         reason = "values are nested too deeply" if isinstance(problem, RecursionError) else problem
         raise ValueError(f"{row.place}: the row cannot be written as JSON ({reason})") from None

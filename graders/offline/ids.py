@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from graders.rows import row_id
 
 if TYPE_CHECKING:
-    from graders.offline.sources import Source
+    from graders.offline.sources import Raw, Source
 
 RECENT = 2**16  # hashes in a set, before they are packed
 PACKED = 2**23  # hashes in an array, before they go to disk
@@ -18,11 +19,12 @@ SHARES = 64  # parts in which what went to disk is compared
 class Ids:
     """Ids seen so far, as 64-bit hashes: a set of the newest, a sorted array of the others, the rest on disk.
 
-    A hash seen before is looked up in the data, where it can be read again, before it is called a duplicate.
+    `taken` gives the rows again that are of interest, by default all. A hash seen before is looked up in these, where it can be read again, before it is called a duplicate.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, taken: Callable[[], Iterator[Raw]] | None = None) -> None:
         self.source = source
+        self.taken = taken or source.raws
         self.recent: set[int] = set()
         self.packed: Any = None
         self.on_disk: list[Any] = []
@@ -77,14 +79,14 @@ class Ids:
     def _first_place(self, name: str) -> str:
         if not self.source.again:
             return ""
-        rows = ((raw, self.source.row(raw)) for raw in self.source.raws())
+        rows = ((raw, self.source.row(raw)) for raw in self.taken())
         return next((self.source.place(raw) for raw, row in rows if row_id(raw.number, row) == name), "")
 
     def _report(self, keys: set[int]) -> None:
         if not self.source.again:
             raise ValueError(f"{self.source.name} two rows have the same id; give each row an id of its own")
         places: dict[str, str] = {}
-        for raw in self.source.raws():
+        for raw in self.taken():
             name = row_id(raw.number, self.source.row(raw))
             if hash(name) in keys:
                 place = self.source.place(raw)

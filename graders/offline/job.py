@@ -63,7 +63,7 @@ class Job:
 
     def row(self, raw: Raw) -> GradingRow:
         """The row as it is graded; ValueError with its place where it is none."""
-        return grading_row(self.source.place(raw), raw.number, self.source.row(raw), self.output)
+        return grading_row(self.source.place(raw), raw.number, self.source.row(raw), self.output, self.source.flat)
 
     def prepared(self, raw: Raw) -> Prepared:
         row = self.row(raw)

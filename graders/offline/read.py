@@ -20,7 +20,7 @@ def read_grading_rows(data: Any, output: str = OUTPUT, max_bytes: int = MAX_ROW_
     source = open_source(data, max_bytes)
     ids = Ids(source)
     for raw in source.raws():
-        row = grading_row(source.place(raw), raw.number, source.row(raw), output)
+        row = grading_row(source.place(raw), raw.number, source.row(raw), output, source.flat)
         ids.add(row.id, row.place)
         yield row
     ids.check()

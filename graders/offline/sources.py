@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from graders.rows import MAX_ROW_BYTES, read_lines, read_row, too_long
+from graders.rows import MAX_ROW_BYTES, is_flat, json_trouble, read_lines, read_row, too_long
 from graders.sample import parse_json, scan_json
 from graders.template import short
 
@@ -36,10 +36,20 @@ class Source(ABC):
     again: bool = True  # whether they can be read more than once
     share: float | None = None  # of the rows, read so far; None when it cannot be told
     size: int | None = None  # bytes of a file
+    flat: bool | None = None  # whether the first row has no item of its own; known once it was read
 
-    @abstractmethod
     def raws(self) -> Iterator[Raw]:
         """Every row, in order."""
+        found = self.found()
+        for first in found:
+            if self.flat is None:
+                self.flat = is_flat(self.row(first))
+            yield first
+            yield from found
+
+    @abstractmethod
+    def found(self) -> Iterator[Raw]:
+        """Every row, as it is read."""
 
     def place(self, raw: Raw) -> str:
         return f"{self.name}{self.between}{raw.position}"
@@ -54,7 +64,7 @@ class _File(Source):
         self.path, self.name, self.max_bytes = path, str(path), max_bytes
         self.size = path.stat().st_size
 
-    def raws(self) -> Iterator[Raw]:
+    def found(self) -> Iterator[Raw]:
         with self.path.open("rb") as file:
             for raw in self.read(file):
                 if raw.number % BATCH == 0:
@@ -153,7 +163,7 @@ class _Text:
                 if not (cut and self.more()):
                     raise ValueError(f"{place}: not JSON ({told})") from None
             except ValueError as problem:
-                raise ValueError(f"{place}: not JSON ({problem})") from None
+                raise ValueError(f"{place}: not JSON ({json_trouble(problem)})") from None
             else:
                 assert isinstance(value, dict)
                 return value
@@ -183,7 +193,7 @@ class Csv(_File):
             try:
                 fields = next(reader, None)
             except csv.Error as problem:
-                raise ValueError(f"{self.name}:{position}: not CSV ({problem})") from None
+                raise ValueError(f"{self.name}:{position}: not CSV ({self._told(problem)})") from None
             if fields is None:
                 break
             if columns is None:
@@ -191,6 +201,16 @@ class Csv(_File):
             elif fields:
                 number += 1
                 yield Raw(number, position, self._columns(position, columns, fields))
+
+    def _told(self, problem: csv.Error) -> str:
+        said = str(problem)
+        if "field limit" in said:
+            return f"a value of more than {csv.field_size_limit():,} characters; is a quote not closed?"
+        if "unexpected end of data" in said:
+            return "the file ends inside a quoted value; close the quote"
+        if "new-line character" in said:
+            return "a carriage return inside a value that is not quoted; save the file with line ends \\n or \\r\\n"
+        return said
 
     def _texts(self, file: IO[bytes]) -> Iterator[str]:
         for number, line in read_lines(file, self.path, self.max_bytes):
@@ -224,7 +244,7 @@ class Csv(_File):
 class Parquet(_File):
     """Rows of a Parquet file, a batch at a time."""
 
-    def raws(self) -> Iterator[Raw]:
+    def found(self) -> Iterator[Raw]:
         file = open_parquet(self.path)
         for raw in _plain_rows(self, parquet_rows(self.path, file)):
             self.share = raw.number / file.metadata.num_rows
@@ -241,7 +261,7 @@ class Rows(Source):
         self.again = not isinstance(data, Iterator)
         self.rows = len(data) if isinstance(data, Sized) else None
 
-    def raws(self) -> Iterator[Raw]:
+    def found(self) -> Iterator[Raw]:
         for raw in _plain_rows(self, _dicts(self.data)):
             self.share = raw.number / self.rows if self.rows else None
             yield raw
@@ -256,10 +276,7 @@ def open_source(data: Any, max_bytes: int = MAX_ROW_BYTES) -> Source:
         path = Path(data)
         if not path.is_file():
             raise FileNotFoundError(f"no data file {str(path)!r}")
-        kinds: dict[str, type[_File]] = {".csv": Csv, ".parquet": Parquet}
-        if path.suffix == ".json" and _begins_with(path, b"["):
-            return JsonArray(path, max_bytes)
-        return kinds.get(path.suffix, JsonLines)(path, max_bytes)
+        return _file_kind(path)(path, max_bytes)
     if isinstance(data, Mapping) or not isinstance(data, Iterable):
         hint = "; collect() it first" if hasattr(data, "collect") else ""
         raise TypeError(f"rows are a file, a frame or an iterable of dicts, not {type(data).__name__}{hint}")
@@ -298,9 +315,34 @@ def import_parquet(path: Path) -> Any:
     return parquet
 
 
-def _begins_with(path: Path, mark: bytes) -> bool:
+def _file_kind(path: Path) -> type[_File]:
     with path.open("rb") as file:
-        return file.read(4096).removeprefix(codecs.BOM_UTF8).lstrip().startswith(mark)
+        start = file.read(4096)
+    for mark, (name, command) in _COMPRESSED.items():
+        if start.startswith(mark):
+            raise ValueError(f"{path} is compressed with {name}; unpack it first: {command} {path.name}")
+    ending = path.suffix.lower()
+    if ending == ".json":
+        text = start.removeprefix(codecs.BOM_UTF8).lstrip()
+        if text.startswith(b"["):
+            return JsonArray
+        first = text.partition(b"\n")[0].rstrip()
+        if first == b"{" or (first.startswith(b"{") and first.endswith((b",", b"[", b"{"))):
+            raise ValueError(
+                f"{path}: one JSON object over several lines; an array of rows, [{{...}}, {{...}}], or one row a line "
+                "is expected"
+            )
+    kinds: dict[str, type[_File]] = {".csv": Csv, ".parquet": Parquet}
+    return kinds.get(ending, JsonLines)
+
+
+_COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "gunzip"),
+    b"PK\x03\x04": ("zip", "unzip"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+    b"\xfd7zXZ\0": ("xz", "unxz"),
+    b"BZh": ("bzip2", "bunzip2"),
+}
 
 
 def _dicts(data: Any) -> Iterator[Any]:
@@ -309,10 +351,25 @@ def _dicts(data: Any) -> Iterator[Any]:
         for part in data.iter_slices(BATCH):
             yield from part.to_dicts()
     elif hasattr(data, "iloc"):  # pandas
+        whole = _whole_columns(data)
         for start in range(0, len(data), BATCH):
-            yield from data.iloc[start : start + BATCH].to_dict("records")
+            part = data.iloc[start : start + BATCH]
+            yield from (part.astype(whole) if whole else part).to_dict("records")
     else:
         yield from data
+
+
+def _whole_columns(frame: Any) -> dict[Any, str]:
+    """Columns of a pandas frame that hold whole numbers and gaps, which pandas stores as floats."""
+    found: dict[Any, str] = {}
+    if not frame.columns.is_unique:
+        return found
+    for name, dtype in frame.dtypes.items():
+        if getattr(dtype, "kind", "") == "f" and (gaps := frame[name].isna()).any() and not gaps.all():
+            held = frame[name][~gaps]
+            if (held % 1 == 0).all() and (held.abs() < 2**53).all():
+                found[name] = "Int64"
+    return found
 
 
 def _plain_rows(source: Source, rows: Iterable[Any]) -> Iterator[Raw]:
@@ -337,6 +394,8 @@ def _name(key: Any) -> str:
 def plain(value: Any) -> Any:
     """A value as JSON has it: dates as ISO 8601 text, arrays as lists, NaN and NaT as null.
 
+    A Decimal is a number where one has its very value, else text.
+
     Raises ValueError for an infinite number, TypeError for what JSON cannot hold.
     """
     if value is None or isinstance(value, str | bool | int):
@@ -354,7 +413,33 @@ def plain(value: Any) -> Any:
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return plain(float(value))
+        return _exact(value)
     if hasattr(value, "tolist"):  # numpy's scalars and arrays
-        return plain(value.tolist())
+        kind = getattr(getattr(value, "dtype", None), "kind", "")
+        if kind == "M":  # whose tolist() gives whole numbers for nanoseconds
+            return [plain(element) for element in value] if value.shape else _iso(str(value))
+        if kind != "m":
+            return plain(value.tolist())
     raise TypeError(f"{short(value)} is a {type(value).__name__}, which JSON cannot hold; make it a string")
+
+
+def _exact(value: Decimal) -> int | float | str | None:
+    if not value.is_finite():
+        return None if value.is_nan() else plain(float(value))
+    if value.adjusted() > 300:
+        return str(value)
+    if value == value.to_integral_value():
+        return int(value)
+    near = float(value)
+    return near if Decimal(repr(near)) == value else str(value)
+
+
+def _iso(text: str) -> str | None:
+    """A datetime64 as the isoformat of a datetime has it; null for NaT."""
+    if text == "NaT":
+        return None
+    whole, _, fraction = text.partition(".")
+    fraction = fraction.ljust(6, "0")
+    if len(fraction) == 9 and fraction.endswith("000"):
+        fraction = fraction[:6]
+    return whole if not fraction.strip("0") else f"{whole}.{fraction}"

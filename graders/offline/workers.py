@@ -22,7 +22,7 @@ from multiprocessing.context import ForkProcess
 from typing import Any
 
 from graders.offline.job import Job, Line
-from graders.offline.sources import Raw
+from graders.offline.sources import Raw, Source
 
 AHEAD = 4  # blocks a worker that may be under way or wait for an earlier one
 BLOCK_BYTES = 2**18
@@ -53,10 +53,10 @@ class Worker:
             self.process.start()
         theirs.close()
 
-    def take(self, number: int, block: list[Raw]) -> None:
+    def take(self, number: int, block: list[Raw], flat: bool | None) -> None:
         self.number, self.block, self.began = number, block, time.monotonic()
         with suppress(OSError):  # it died: the answer says so
-            self.pipe.send(block)
+            self.pipe.send((flat, block))
 
     def answer(self) -> tuple[list[Line], Exception | None]:
         """The lines of the block, and what stopped it before its end."""
@@ -85,7 +85,7 @@ def _serve(job: Job, pipe: Connection, ends: Sequence[Connection]) -> None:
         end.close()  # else no worker would see the parent end
     with suppress(EOFError, OSError):
         while True:
-            block = pipe.recv()
+            job.source.flat, block = pipe.recv()  # which the parent learns from the first row
             pipe.send_bytes(_answer(job, block))
 
 
@@ -94,7 +94,7 @@ def _answer(job: Job, block: list[Raw]) -> bytes:
         lines, problem = job.lines(block)
     except ValueError as found:  # a cache that cannot be used
         lines, problem = [], found
-    except BaseException as found:  # a grader's own SystemExit too: the parent must hear of it
+    except BaseException as found:  # whatever it is, the parent must hear of it
         where = traceback.extract_tb(found.__traceback__)[-1]
         ended = f"{where.filename}:{where.lineno}: {type(found).__name__} ({found}) ended the grading of rows "
         rows = f"{block[0].number} to {block[-1].number}; the rows before are kept"
@@ -149,13 +149,14 @@ class Team:
     """Workers, started at once: before the data and the journal are open, so that none holds a part of either."""
 
     def __init__(self, job: Job, workers: int) -> None:
+        self.source = job.source
         self.workers: list[Worker] = []
         for _ in range(workers):
             self.workers.append(Worker(job, self.workers))
 
     def lines(self, raws: Iterator[Raw]) -> Iterator[list[Line]]:
         """The lines of all rows, in order, a block at a time; what reading or a row raised comes after those before."""
-        return _course(self.workers, _Blocks(raws))
+        return _course(self.workers, _Blocks(raws), self.source)
 
     def close(self) -> None:
         for worker in self.workers:
@@ -166,7 +167,7 @@ class Team:
             worker.process.join()
 
 
-def _course(team: list[Worker], blocks: _Blocks) -> Iterator[list[Line]]:
+def _course(team: list[Worker], blocks: _Blocks, source: Source) -> Iterator[list[Line]]:
     idle, busy = list(team), {}
     answers: dict[int, tuple[list[Line], Exception | None]] = {}
     given = written = 0
@@ -181,7 +182,7 @@ def _course(team: list[Worker], blocks: _Blocks) -> Iterator[list[Line]]:
         while idle and given - written < ahead and (block := blocks.next()):
             worker = idle.pop()
             busy[worker.pipe] = worker
-            worker.take(given, block)
+            worker.take(given, block, source.flat)
             given += 1
         if not busy:
             break

@@ -18,7 +18,7 @@ COLUMNS = ("score", "status", "why", "error_kind", "error_fault", "error_detail"
 
 def finish(partial: Path, out: Path) -> None:
     """Put the finished journal in its place; as Parquet where `out` ends so."""
-    if out.suffix != ".parquet":
+    if out.suffix.lower() != ".parquet":
         os.replace(partial, out)
         return
     beside = out.with_name(out.name + ".writing")

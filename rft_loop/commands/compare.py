@@ -14,7 +14,7 @@ from rft_loop.commands.options import (
     Progress,
     Threshold,
     Workers,
-    check_target,
+    check_targets,
 )
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def compare(
     """Compare two sets of grades of the same rows: difference with interval, test, flips, what changed most."""
     import tempfile
 
+    from graders.offline.cache import FILE
     from graders.offline.compare import compare_grades
     from graders.registry import load
     from graders.score import grade_file_with_all
 
-    for place in (a, b, data):
-        check_target(json_file, Path(place or ""))
+    check_targets([a, b, data, cache and cache / FILE], [json_file], grades=out)
     both = [_is_grader(place) for place in (a, b)]
     options = {"cluster": cluster, "data": data, "output": output, "threshold": threshold, "most": top}
     if not any(both):
@@ -76,7 +76,17 @@ def compare(
 
 
 def _is_grader(place: str) -> bool:
-    return ".py:" in place or Path(place).suffix == ".json"
+    """Whether the place is a definition or an object of a Python file; a file of grades may be called .json too."""
+    from graders.rows import read_rows
+
+    path = Path(place)
+    if path.suffix != ".json" or not path.is_file():
+        return ".py:" in place or path.suffix == ".json"
+    try:
+        first = next((row for _, row in read_rows(path)), {})
+    except ValueError:
+        return True  # a definition over several lines, or what the loading of one will refuse
+    return not {"score", "grades"} & set(first)
 
 
 def _tell(found: Comparison, json_file: Path | None) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rft_loop.commands.options import Cluster, MaxErrorRate, SummaryFile, check_target, close
+from rft_loop.commands.options import Cluster, MaxErrorRate, SummaryFile, check_targets, close
 
 
 def evaluate(
@@ -34,8 +34,7 @@ def evaluate(
     from rft_loop.policy import choose_device, load_pretrained
     from rft_loop.record import open_run
 
-    for target in (out, summary_file):
-        check_target(target, data)
+    check_targets([data, grader], [out, summary_file])
     source, decode_rows = Path(model), 512
     if (source / "recipe.json").is_file():
         run, recipe = open_run(source)

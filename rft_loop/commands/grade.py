@@ -18,7 +18,7 @@ from rft_loop.commands.options import (
     SummaryFile,
     Threshold,
     Workers,
-    check_target,
+    check_targets,
     close_all,
     load_named,
 )
@@ -57,13 +57,14 @@ def grade(
     max_row_mb: MaxRowMb = 16.0,
 ) -> None:
     """Grade stored outputs. A broken run, started again, goes on where it stopped."""
+    from graders.offline.cache import FILE
     from graders.score import grade_file_with_all
 
     *positional, data = arguments
     given = [*positional, *(grader or ())]
     if not given:
         raise ValueError(f"{data}: no grader; write assay grade GRADER DATA -o OUT")
-    check_target(summary_file, Path(data))
+    check_targets([*given, data, cache and cache / FILE], [summary_file], grades=out)
     named = load_named(given)
     with Progress() as progress:
         summaries = grade_file_with_all(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from graders.grader import Grader
     from graders.score import Progress as Told
     from graders.statistics import Summary
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
 
 GraderArgument = Annotated[str, typer.Argument(help="A grader: file.json or file.py:name.", show_default=False)]
 Cluster = Annotated[
@@ -30,18 +38,44 @@ Workers = Annotated[
 ]
 CacheFolder = Annotated[Path | None, typer.Option("--cache", help="Folder of grades kept for later runs.")]
 Output = Annotated[str, typer.Option(help="Column with the output, where rows have no 'sample'.")]
-Threshold = Annotated[float, typer.Option(help="Score from which a row passes.")]
-MaxRowMb = Annotated[float, typer.Option(help="Longest row that is read, in MB of 1,048,576 bytes.", min=0.001)]
+Threshold = Annotated[float, typer.Option(help="Score from which a row passes.", callback=_finite)]
+MaxRowMb = Annotated[
+    float, typer.Option(help="Longest row that is read, in MB of 1,048,576 bytes.", min=0.001, callback=_finite)
+]
 
 
-def check_target(target: Path | None, data: Path) -> None:
-    """Refuse a file that could not be written at the end, or that would replace what is read."""
-    if target is None:
-        return
-    if target.resolve() == data.resolve():
-        raise ValueError(f"{target} is the data itself; name another file to write")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"no folder {str(target.parent)!r} to write {target.name} in; make it first")
+def check_targets(
+    read: Iterable[str | Path | None], written: Iterable[Path | None], grades: Path | None = None
+) -> None:
+    """Refuse files that could not be written at the end, or that would replace what is read or written besides.
+
+    `read` may name files as graders and grades do: `file.py:name`, `NAME=file.json`. `grades` is a file that is
+    written by way of its journal.
+    """
+    targets = [target for target in written if target is not None]
+    for target in targets:
+        if target.is_dir():
+            raise ValueError(f"{target} is a folder; name a file to write")
+        if not target.parent.is_dir():
+            raise FileNotFoundError(f"no folder {str(target.parent)!r} to write {target.name} in; make it first")
+    if grades is not None:
+        targets += [grades, grades.with_name(grades.name + ".partial"), grades.with_name(grades.name + ".writing")]
+    sources = {place for text in read if text is not None for place in _places(str(text))}
+    taken: dict[Path, Path] = {}
+    for target in targets:
+        if target.exists() and not target.is_file():
+            continue  # a terminal, a pipe: nothing is lost there
+        if any(source.samefile(target) if target.exists() else source == target.resolve() for source in sources):
+            raise ValueError(f"{target} is read by this command, and writing it would destroy it; name another file")
+        if taken.setdefault(target.resolve(), target) is not target:
+            raise ValueError(f"{target} would be written twice; name two files")
+
+
+def _places(text: str) -> set[Path]:
+    """The files that the name of what is read may mean."""
+    named = text.partition("=")[2]
+    texts = {text, named, text.rpartition(":")[0], named.rpartition(":")[0]}
+    return {Path(place).resolve() for place in texts if place and Path(place).is_file()}
 
 
 def load_named(given: Sequence[str]) -> dict[str, Grader]:
