@@ -163,7 +163,7 @@ def grade_file_with_all(
         cache=None if cache is None else Path(cache),
     )
     taken = partial(chosen, source, job.row, where, limit, sample, seed)
-    tallies = [Tally(cluster is not None, k, threshold) for _ in graders]
+    tallies = [Tally(cluster is not None, k, threshold, grader.range) for grader in graders.values()]
     _grade_into(out, job, taken, tallies, _num_workers(job, workers), concurrency, progress)
     return dict(zip(graders, (tally.summary() for tally in tallies), strict=True))
 

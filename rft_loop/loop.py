@@ -199,7 +199,7 @@ def validate(training: Training) -> None:
     indices = range(len(rollouts))
     grades = grade_rollouts(training, "validation", step, indices, rollouts)
     write_rollouts(training, "validation", step, indices, rollouts, grades)
-    summary = summarise(grades)
+    summary = summarise(grades, bounds=training.grader.range)
     if summary.scored is None or summary.error_rate > recipe.max_error_rate:
         example = next(grade.why for grade in grades if grade.score is None)
         stop(training, f"{_by_kind(summary.errors)} of {summary.n} validation grades could not be decided: {example}")

@@ -17,6 +17,7 @@ from graders import Grade, Sample, load
 from graders.grade import GradeError
 from graders.offline.cache import Cache, cache_key
 from graders.offline.encode import encode, hashes
+from graders.offline.read import read_grading_rows
 from graders.rows import GradingRow
 from graders.score import Progress, grade_file, grade_file_with_all
 
@@ -144,7 +145,13 @@ def test_a_cache_that_cannot_be_used_is_refused_before_anything_is_written(tmp_p
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (Sample("x"), Sample("x", output_tools=[]), True),
+        (Sample("x"), Sample("x", output_json=None, output_tools=()), True),
+        (Sample('{"a": 1}'), Sample('{"a": 1}', output_json={"a": 1}), True),
+        (Sample("x"), Sample("x", output_tools=[]), False),
+        (Sample("x"), Sample("x", output_json=[]), False),
+        (Sample("x"), Sample("x", output_json=""), False),
+        (Sample("x"), Sample("x", output_reasoning_summary=""), False),
+        (Sample("", output_json={"a": 1, "b": 2}), Sample("", output_json={"b": 2, "a": 1}), False),
         (Sample("x"), Sample("x "), False),
         (Sample("1"), Sample("", output_json=1), False),
         (Sample("", output_json=0), Sample(""), False),
@@ -154,13 +161,58 @@ def test_a_cache_that_cannot_be_used_is_refused_before_anything_is_written(tmp_p
 def test_samples_that_hold_the_same_have_the_same_hash(one: Sample, other: Sample, same: bool) -> None:
     first, second = (hashes(GradingRow("1", {"a": 1, "b": 2}, sample)) for sample in (one, other))
     assert (first == second) == same
-    assert hashes(GradingRow("1", {"b": 2, "a": 1}, one)) == first, "the order of keys is nothing"
+    assert hashes(GradingRow("1", {"b": 2, "a": 1}, one)).given != first.given, "templates render keys in their order"
     assert hashes(GradingRow("2", {"a": 1, "b": 2}, one)).given == first.given
     assert hashes(GradingRow("2", {"a": 1, "b": 2}, one)).row != first.row
 
 
 def test_the_hash_of_a_row_stays_what_it_is() -> None:
     assert hashes(GradingRow("p1", {"gene": "FBN1"}, Sample("TGFBR2\nFBN1"))).row == "bbd70c683388f2b8"
+    sample = Sample("x", output_json=[], output_tools=[{"b": 1, "a": 2}])
+    assert hashes(GradingRow("p1", {"gene": "FBN1", "at": 1.0}, sample)).row == "d262bd0d80cc301d"
+
+
+# Each of these rows is another one to its grader, though it holds the same keys, or as little.
+ALIKE: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
+    "order of keys": (
+        {"type": "string_check", "input": "{{sample.output_text}}", "reference": "{{item.o}}", "operation": "eq"},
+        [{"item": {"o": o}, "output_text": '{"a":1,"b":2}'} for o in ({"a": 1, "b": 2}, {"b": 2, "a": 1})],
+    ),
+    "empty and absent": (
+        {"type": "string_check", "input": "{{sample.output_json}}", "reference": "[]", "operation": "eq"},
+        [{"item": {}, "sample": sample} for sample in ({"output_text": "x", "output_json": []}, {"output_text": "x"})],
+    ),
+}
+
+
+@pytest.mark.parametrize("alike", ALIKE)
+@pytest.mark.parametrize("turned", [False, True])
+def test_rows_that_are_graded_apart_are_kept_apart(tmp_path: Path, alike: str, turned: bool) -> None:
+    definition, rows = ALIKE[alike]
+    grader, rows = load(definition), rows[::-1] if turned else rows
+    direct = [grader(*pair).score for pair in ((row.sample, row.item) for row in read_grading_rows(rows))]
+    assert sorted(direct, key=bool) == [0.0, 1.0]
+    for number in range(2):
+        out = tmp_path / f"{number}.jsonl"
+        grade_file(grader, rows, out, cache=tmp_path / "cache")
+        assert [json.loads(line)["score"] for line in out.read_text().splitlines()] == direct
+
+
+@pytest.mark.parametrize("alike", ALIKE)
+def test_a_recorded_grade_of_a_row_that_is_another_now_is_not_kept(tmp_path: Path, alike: str) -> None:
+    definition, (one, other) = ALIKE[alike]
+    grader, out = load(definition), tmp_path / "out.jsonl"
+    grade_file(grader, [one], out)
+    out.rename(tmp_path / "out.jsonl.partial")
+    grade_file(grader, [other], out)
+    assert json.loads(out.read_text())["score"] == 0.0
+
+
+def test_of_a_flat_row_the_id_is_part_of_the_item_and_so_of_what_was_graded(tmp_path: Path) -> None:
+    judge, calls = judge_of(tmp_path)
+    for number, name in enumerate(("a", "b", "b")):
+        grade_file(load(judge), [{"id": name, "output_text": "x"}], tmp_path / f"{number}", cache=tmp_path / "cache")
+    assert asked(calls) == 2
 
 
 TEXTS = st.text() | st.sampled_from(["\ud800", '"\\\n', "é"])

@@ -11,7 +11,7 @@ import pytest
 from graders import load
 from graders.offline.compare import compare_grades
 from graders.score import grade_file, grade_file_with_all
-from graders.statistics import bootstrap, mcnemar, sign_flip
+from graders.statistics import mcnemar, mean_interval, sign_flip
 
 CHECK = {"type": "string_check", "input": "{{sample.output_text}}", "reference": "{{item.gene}}"}
 EQUAL, HELD = ({**CHECK, "operation": operation} for operation in ("eq", "like"))
@@ -33,7 +33,7 @@ def test_the_difference_its_test_the_flips_and_what_changed_most(tmp_path: Path)
     b = grades(tmp_path, "b", 1, 1, 1, 0, 0, 1)
     found = compare_grades(a, b, most=2)
     assert [found.a.mean, found.b.mean] == pytest.approx([0.5, 4 / 6])
-    assert found.difference == bootstrap([0.0, 1.0, 1.0, 0.0, -1.0, 0.0])
+    assert found.difference == mean_interval([0.0, 1.0, 1.0, 0.0, -1.0, 0.0], bounds=(-1, 1))
     assert (found.test, found.p) == ("McNemar's exact test", mcnemar(2, 1))
     assert found.flips == {"pass_pass": 2, "pass_fail": 1, "fail_pass": 2, "fail_fail": 1}
     assert found.changed == 3
@@ -168,7 +168,7 @@ def test_clusters_are_looked_up_in_the_rows_or_in_the_grades_of_eval(tmp_path: P
     found = compare_grades(a, b, cluster="source", data=data)
     differences = [0.0 if n % 3 else 1.0 for n in range(40)]
     clusters = [n // 4 for n in range(40)]
-    assert found.difference == bootstrap(differences, clusters)
+    assert found.difference == mean_interval(differences, clusters, bounds=(-1, 1))
     assert (found.test, found.p) == ("sign-flip permutation test", sign_flip(differences, clusters))
     assert "over 40 pairs in 10 clusters" in str(found)
     with pytest.raises(ValueError, match="hold no item with the key 'source'; name the rows graded with --data"):
@@ -192,3 +192,50 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_half_a_surrogate_pair_can_be_told(tmp_path: Path) -> None:
     a, b = grades(tmp_path, "a", 1, why="\ud800"), grades(tmp_path, "b", 0)
     assert "\\ud800" in str(compare_grades(a, b)).encode().decode()
+
+
+# Parquet that is something else
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ([{"id": "a", "score": "high"}], r"a\.parquet row 1: no grade .*give a file that 'assay grade'"),
+        ([{"id": "a", "score": 1.0}, {"id": "b", "score": float("nan")}], r"a\.parquet row 2: no grade"),
+        ([{"score": 1.0}], r"a\.parquet row 1: no grade"),
+        ([{"id": None, "score": 1.0}], r"a\.parquet row 1: no grade"),
+        ([{"id": ["a"], "score": 1.0}], r"a\.parquet row 1: no grade"),
+        ([{"id": "a", "points": 1.0}], r"a\.parquet: no column 'score'; give one that 'assay grade' wrote"),
+    ],
+)
+def test_parquet_without_grades_is_refused(tmp_path: Path, rows: list[dict[str, Any]], complaint: str) -> None:
+    path = parquet_of(tmp_path, rows)
+    with pytest.raises(ValueError, match=complaint):
+        compare_grades(path, path)
+
+
+def parquet_of(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pa.Table.from_pylist(rows), folder / "a.parquet")
+    return folder / "a.parquet"
+
+
+def test_parquet_needs_no_more_than_ids_and_scores_as_json_lines_do(tmp_path: Path) -> None:
+    path = parquet_of(tmp_path, [{"id": 7, "score": 1.0}, {"id": 8, "score": 0.0}])
+    other = tmp_path / "b.jsonl"
+    other.write_text('{"id": "7", "score": 0}\n{"id": "8", "score": 0}\n')
+    for one, two in ((path, other), (other, path)):
+        found = compare_grades(one, two)
+        assert [change.id for change in found.most_changed] == ["7"]
+    with pytest.raises(
+        ValueError, match=r"a\.parquet: the grades of one grader, which has no name here; leave ':zzz' out"
+    ):
+        compare_grades(f"{path}:zzz", path)
+
+
+def test_a_threshold_is_a_number(tmp_path: Path) -> None:
+    a = grades(tmp_path, "a", 1)
+    with pytest.raises(ValueError, match="threshold=nan: a row passes from a finite score"):
+        compare_grades(a, a, threshold=float("nan"))

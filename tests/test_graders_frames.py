@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import importlib
 import json
 import subprocess
 import sys
@@ -176,7 +177,20 @@ def nested() -> Any:
         (np.array([1.5, float("nan")]), [1.5, None]),
         (datetime.date(2026, 1, 2), "2026-01-02"),
         (datetime.datetime(2026, 1, 2, 3, 4), "2026-01-02T03:04:00"),
+        (np.datetime64("2020-01-01T00:00:00", "ns"), "2020-01-01T00:00:00"),
+        (np.datetime64("2020-01-01T00:00:00.000000001", "ns"), "2020-01-01T00:00:00.000000001"),
+        (np.datetime64("2020-01-01T00:00:00.5", "ms"), "2020-01-01T00:00:00.500000"),
+        (np.datetime64("2020-01-01", "D"), "2020-01-01"),
+        (np.datetime64("NaT"), None),
+        (np.array(["2020-01-01", "NaT"], "datetime64[ns]"), ["2020-01-01T00:00:00", None]),
         (Decimal("1.5"), 1.5),
+        (Decimal("3.00"), 3),
+        (Decimal("NaN"), None),
+        (Decimal("0.1"), 0.1),
+        (Decimal("12345678901234567890"), 12345678901234567890),
+        (Decimal("12345678901234567890.12"), "12345678901234567890.12"),
+        (Decimal("1e-400"), "1E-400"),
+        (Decimal("1e999999"), "1E+999999"),
         ({"a": (1, np.bool_(True))}, {"a": [1, True]}),
     ],
 )
@@ -198,6 +212,39 @@ def test_missing_values_of_pandas_are_null() -> None:
     )
     (row,) = read_grading_rows(frame)
     assert dict(row.item) == {"a": None, "b": None, "c": None, "d": "2026-01-02T00:00:00"}
+
+
+def test_whole_numbers_of_pandas_stay_whole_where_a_row_lacks_one() -> None:
+    pandas = pytest.importorskip("pandas")
+    count = 200  # of several batches, most without a gap
+    frame = pandas.DataFrame(
+        {
+            "output_text": ["x"] * count,
+            "id": [*range(1, count), None],
+            "year": [2020, None, *[2021] * (count - 2)],
+            "share": [0.5, None, *[1.0] * (count - 2)],
+            "float": [1.0] * count,
+            "none": [float("nan")] * count,
+            "large": [2.0**60, None, *[1.0] * (count - 2)],
+        }
+    )
+    rows = list(read_grading_rows(frame))
+    assert [row.id for row in rows] == [str(n) for n in range(1, count + 1)]
+    values = [[repr(row.item[name]) for row in rows[:3]] for name in ("year", "share", "float", "none", "large")]
+    assert values == [
+        ["2020", "None", "2021"],
+        ["0.5", "None", "1.0"],
+        ["1.0", "1.0", "1.0"],
+        ["None", "None", "None"],
+        [repr(2.0**60), "None", "1.0"],
+    ]
+    assert "Int64" not in {str(dtype) for dtype in frame.dtypes}, "the frame itself is left as it was"
+
+
+def test_a_span_of_time_is_refused() -> None:
+    for value in (np.timedelta64(1, "ns"), datetime.timedelta(1)):
+        with pytest.raises(ValueError, match=r"row 1: .* is a timedelta(64)?, which JSON cannot hold"):
+            list(read_grading_rows([{"output_text": "x", "took": value}]))
 
 
 def test_values_nested_too_deeply_are_refused() -> None:
@@ -246,7 +293,10 @@ def array_of(text: bytes, piece: int = 7, max_bytes: int = 1000) -> list[Any]:
         ('[{"a": 1}] x', "more text after the end of the array"),
         ('[{"a": "' + "x" * 2000 + '"}]', r"row 1: a row of 1,0\d\d bytes is longer than the limit of 1,000"),
         ('[{"a": ' + "[" * 999 + "]" * 999, "row 1: not JSON .values are nested too deeply|longer than the limit"),
-        ('[{"a": ' + "9" * 5000 + "}]", "row 1: (not JSON .Exceeds|a row of .* bytes is longer)"),
+        (
+            '[{"a": ' + "9" * 5000 + "}]",
+            "row 1: (not JSON .a whole number of more than 4,300 digits; write it as text|a row of .* bytes is longer)",
+        ),
     ],
 )
 def test_a_malformed_array_is_refused_with_the_row(text: str, complaint: str) -> None:
@@ -277,15 +327,43 @@ def test_a_json_file_may_hold_an_array_or_lines(tmp_path: Path, text: str) -> No
         ("output_text,a\nx,1,2\n", r":2: 3 values under 2 columns"),
         ("output_text,output_text\nx,y\n", r":1: two columns are called 'output_text'"),
         ('output_text,a\n"x" y,1\n', r":2: not CSV"),
-        ('output_text,a\n"x,1\n', r":2: not CSV"),
+        ('output_text,a\n"x,1\n', r":2: not CSV \(the file ends inside a quoted value; close the quote"),
+        (
+            'output_text,a\n"x,1\n' + "y,1\n" * 40_000,
+            r":2: not CSV \(a value of more than [\d,]+ characters; is a quote",
+        ),
+        ("output_text,a\rx,1\ry,1\r", r":1: not CSV \(a carriage return inside a value that is not quoted; save"),
         ("output_text,a\n\xff,1\n", r":2: not UTF-8 \(byte 0xff\)"),
         ("a,b\n1,2\n", r":2: no sample; expected text in the column 'output_text' .*known: a, b"),
     ],
 )
 def test_malformed_csv_is_refused_with_the_line(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "data.csv").write_bytes(text.encode("latin-1"))
+    before = csv.field_size_limit(131_072)
     with pytest.raises(ValueError, match=complaint):
-        list(read_grading_rows(tmp_path / "data.csv"))
+        list(read_grading_rows(tmp_path / "data.csv", max_bytes=1000))
+    csv.field_size_limit(before)
+
+
+@pytest.mark.parametrize("ending", ["CSV", "Csv"])
+def test_the_ending_of_a_file_may_be_in_capitals(tmp_path: Path, ending: str) -> None:
+    as_csv(tmp_path).rename(tmp_path / f"data.{ending}")
+    assert [row.id for row in read_grading_rows(tmp_path / f"data.{ending}")] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("pack", "said"), [("gzip", "gzip; unpack it first: gunzip"), ("bz2", "bzip2; unpack it")])
+def test_a_compressed_file_is_refused_by_its_name(tmp_path: Path, pack: str, said: str) -> None:
+    packed = importlib.import_module(pack).compress(as_jsonl(tmp_path).read_bytes())
+    (tmp_path / "data.jsonl.packed").write_bytes(packed)
+    with pytest.raises(ValueError, match=rf"data\.jsonl\.packed is compressed with {said}"):
+        list(read_grading_rows(tmp_path / "data.jsonl.packed"))
+
+
+@pytest.mark.parametrize("value", [FLAT[0], {"rows": FLAT}])
+def test_a_json_file_that_is_one_object_over_several_lines_is_told_so(tmp_path: Path, value: Any) -> None:
+    (tmp_path / "data.json").write_text(json.dumps(value, indent=1))
+    with pytest.raises(ValueError, match=r"data\.json: one JSON object over several lines; an array of rows"):
+        list(read_grading_rows(tmp_path / "data.json"))
 
 
 def test_csv_with_a_mark_dos_line_ends_and_objects_in_item_and_sample(tmp_path: Path) -> None:

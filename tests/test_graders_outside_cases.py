@@ -22,7 +22,7 @@ EXTRACT: list[Any] = [
         ],
     },
 ]
-GRADERS = {
+GRADERS: dict[str, dict[str, Any]] = {
     "number": {"type": "number", "reference": "{{item.answer}}", "fractions": True, "percent": True},
     "one_of": {"type": "one_of", "reference": "{{item.answer}}"},
     "string_check": {

@@ -216,7 +216,10 @@ def test_when_only_the_parent_is_killed_the_next_run_need_not_wait_for_its_worke
     [
         ("os._exit(9)", "a worker ended with exit code 9 while it graded rows "),
         ("os.kill(os.getpid(), 9)", r"a worker was killed by signal 9 \(out of memory\?\) while it graded rows "),
-        ("raise KeyboardInterrupt", r"judge\.py:3: KeyboardInterrupt \(\) ended the grading of rows \d+ to \d+; the rows before"),
+        (
+            "raise KeyboardInterrupt",
+            r"judge\.py:3: KeyboardInterrupt \(\) ended the grading of rows \d+ to \d+; the rows before",
+        ),
     ],
 )
 def test_a_worker_that_dies_is_named_and_nothing_is_written_twice(tmp_path: Path, end: str, complaint: str) -> None:
@@ -374,7 +377,7 @@ def test_grades_are_written_as_parquet_by_the_ending_and_a_broken_run_goes_on(tm
         (b'{"item": {}, "item": {}, "output_text": ""}', "the key 'item' stands twice in one object"),
         (b'{"item": {"x": NaN}, "output_text": ""}', "NaN is not JSON"),
         (b'{"item": {"x": ' + b"[" * 10_000 + b"]" * 10_000 + b'}, "output_text": ""}', "nested too deeply"),
-        (b'{"item": {"x": ' + b"9" * 10_000 + b'}, "output_text": ""}', r"4300 digits|10000 digits"),
+        (b'{"item": {"x": ' + b"9" * 10_000 + b'}, "output_text": ""}', r"more than 4,300 digits; write it as text"),
         (b'{"item": {"x": "\xff"}, "output_text": ""}', r"not UTF-8 \(byte 0xff at 17\); save the file as UTF-8"),
         (
             b'{"item": {}, "output_text": "' + b"x" * 3000 + b'"}',
@@ -547,3 +550,36 @@ def test_what_the_pairs_raise_comes_after_the_grades_before_it(grader: Grader) -
 def test_no_call_under_way_is_refused(concurrency: int) -> None:
     with pytest.raises(ValueError, match=f"concurrency={concurrency}: "):
         list(grade_many(Waits(), [("0", {"seconds": 0})], concurrency))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("where", [None, "id != 'r7'"])
+def test_the_first_row_of_the_data_tells_the_shape_of_all(tmp_path: Path, workers: int, where: str | None) -> None:
+    rows = [*numbered(3000), {"id": "last", "output_text": "x"}]
+    data, out = rows_file(tmp_path, *rows), tmp_path / "out.jsonl"
+    grader = load({**EXACT, "reference": "{{sample.output_text}}"})
+    for _ in range(2):  # and again, from where the first run stopped
+        with pytest.raises(ValueError, match=r"data\.jsonl:3001: no 'item' .* but the first row is like"):
+            grade_file(grader, data, out, workers=workers, where=where)
+        assert len(read_lines(tmp_path / "out.jsonl.partial")) == 3000 - (where is not None)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_data_that_can_be_read_once_are_of_one_shape_too(tmp_path: Path, workers: int) -> None:
+    rows = ({"output_text": "x", **({"item": {}} if n == 2500 else {"gene": "x"})} for n in range(3000))
+    with pytest.raises(ValueError, match=r"the data, row 2501: a row like .*, but the first row is flat"):
+        grade_file(load({**EXACT, "reference": "x"}), rows, tmp_path / "out.jsonl", workers=workers)
+    assert len(read_lines(tmp_path / "out.jsonl.partial")) == 2500
+
+
+def test_of_an_id_that_comes_twice_the_first_row_named_is_one_that_was_chosen(tmp_path: Path) -> None:
+    rows = [{"id": "a", "item": {"n": n}, "output_text": "x"} for n in range(3)]
+    data, grader = rows_file(tmp_path, *rows), load({**EXACT, "reference": "x"})
+    with pytest.raises(ValueError, match=r"data\.jsonl:3: id 'a' is that of .*data\.jsonl:2 already"):
+        grade_file(grader, data, tmp_path / "out.jsonl", where="item.n > 0")
+    assert grade_file(grader, data, tmp_path / "other.jsonl", where="item.n > 1").n == 1
+
+
+def test_a_threshold_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="threshold=nan: a row passes from a finite score"):
+        grade_file(load(EXACT), numbered(1), tmp_path / "out.jsonl", threshold=float("nan"))

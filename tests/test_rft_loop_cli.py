@@ -217,7 +217,7 @@ def test_eval_refuses_a_damaged_checkpoint_and_to_overwrite_its_data(trained: Pa
         assert "broken checkpoint" in done.stderr
     done = assay("eval", trained, "--data", data, "-o", data)
     assert done.returncode == 2
-    assert "is the data itself" in done.stderr
+    assert "is read by this command" in done.stderr
     assert data.read_bytes() == (LETTERS / "validation.jsonl").read_bytes()
 
 

@@ -107,7 +107,7 @@ def test_the_cache_is_told_of_and_grades_go_to_parquet(folder: Path) -> None:
         (("compare", "data.jsonl", "data.jsonl"), "data.jsonl:1: no grade"),
         (("compare", "a.jsonl", "b.jsonl"), "no file of grades 'a.jsonl'"),
         (("compare", "data.jsonl", "data.jsonl", "-o", "x"), "--out is for the grades of two graders"),
-        (("compare", "a.jsonl", "b.jsonl", "--json", "b.jsonl"), "b.jsonl is the data itself"),
+        (("compare", "a.jsonl", "b.jsonl", "--json", "b.jsonl"), "no file of grades 'a.jsonl'"),
     ],
 )
 def test_what_a_user_can_mend_is_said_in_one_line(folder: Path, arguments: tuple[str, ...], complaint: str) -> None:
@@ -145,3 +145,65 @@ def test_progress_is_drawn_on_a_terminal_and_nowhere_else(folder: Path) -> None:
     assert "40 rows" in shown
     assert "/s" in shown
     assert "left" in shown
+
+
+# What is read is not written, and nothing twice
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "grade exact.json data.jsonl -o exact.json",
+        "grade exact.json data.jsonl -o data.jsonl",
+        "grade exact.json data.jsonl -o link.json",
+        "grade exact.json data.jsonl -o o.jsonl --summary o.jsonl",
+        "grade exact.json data.jsonl -o o.jsonl --summary ./o.jsonl.partial",
+        "grade exact.json data.jsonl -o o.jsonl --summary exact.json",
+        "grade exact.json data.jsonl -o o.jsonl --summary data.jsonl",
+        "grade old=exact.json data.jsonl -o exact.json",
+        "grade data.jsonl -g held.json -o held.json",
+        "grade judge.py:judge data.jsonl -o o.jsonl --summary judge.py",
+        "grade mine=judge.py:judge data.jsonl -o judge.py",
+        "grade exact.json data.jsonl -o o.jsonl --summary .",
+        "grade exact.json data.jsonl -o o.jsonl --summary nowhere/s.json",
+        "compare both.jsonl:a both.jsonl:b --json both.jsonl",
+        "compare both.jsonl:a both.jsonl:b --json .",
+        "compare exact.json held.json --data data.jsonl -o o.jsonl --json o.jsonl",
+        "compare exact.json held.json --data data.jsonl -o held.json",
+        "compare exact.json held.json --data data.jsonl --json data.jsonl",
+    ],
+)
+def test_no_command_overwrites_what_it_reads_or_writes(folder: Path, line: str) -> None:
+    (folder / "judge.py").write_text("def judge(sample, item):\n    return 1.0\n")
+    (folder / "link.json").hardlink_to(folder / "exact.json")
+    done = assay("grade", "a=exact.json", "b=held.json", "data.jsonl", "-o", "both.jsonl", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    done = assay(*line.split(), cwd=folder)
+    assert done.returncode == 2
+    assert any(said in done.stderr for said in ("read by this command", "written twice", "is a folder", "no folder"))
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_a_summary_may_go_to_a_device(folder: Path) -> None:
+    done = assay("grade", "exact.json", "data.jsonl", "-o", "o.jsonl", "--summary", "/dev/stdout", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert '"mean": 0.65' in done.stdout
+
+
+def test_a_file_of_grades_may_be_called_json(folder: Path) -> None:
+    done = assay("grade", "exact.json", "data.jsonl", "-o", "grades.json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    done = assay("compare", "grades.json", "grades.json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "over 40 pairs" in done.stdout
+    done = assay("compare", "grades.json", "held.json", "--data", "data.jsonl", cwd=folder)
+    assert "held.json is a grader and grades.json is not" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--max-row-mb inf", "--threshold nan", "--threshold inf"])
+def test_options_are_finite_numbers(folder: Path, option: str) -> None:
+    done = assay("grade", "exact.json", "data.jsonl", "-o", "o.jsonl", *option.split(), cwd=folder)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert any(said in done.stderr for said in ("is not a finite number", "is not in the range"))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from graders.offline.read import read_grading_rows
 from graders.offline.sources import open_parquet, parquet_rows
 from graders.rows import read_rows
-from graders.statistics import Interval, bootstrap, mcnemar, sign_flip
+from graders.statistics import Interval, mcnemar, mean_interval, mean_of, sign_flip
 from graders.template import nearest, short
 
 EXAMPLES = 3  # ids shown of those that one side lacks
@@ -211,13 +211,14 @@ class _Pairs:
 def _compared(one: _First, two: _Counts, pairs: _Pairs, names: tuple[str, str], clustered: bool) -> Comparison:
     one.alone, one.examples = len(one.index), list(one.index)[:EXAMPLES]
     n = len(pairs.a)
-    means = [math.fsum(scores) / n if n else None for scores in (pairs.a, pairs.b)]
+    means = [mean_of(scores) if n else None for scores in (pairs.a, pairs.b)]
     sides = one.side(names[0], means[0]), two.side(names[1], means[1])
     differences = [other - score for score, other in zip(pairs.a, pairs.b, strict=True)]
     clusters = pairs.clusters if clustered else None
     difference, test, p = None, "none: no row was decided on both sides", None
     if n:
-        difference = bootstrap(differences, clusters)
+        low, high = min(0.0, min(pairs.a), min(pairs.b)), max(1.0, max(pairs.a), max(pairs.b))
+        difference = mean_interval(differences, clusters, bounds=(low - high, high - low))
         if not clustered and set(pairs.a) | set(pairs.b) <= {0.0, 1.0}:
             gains = sum(value > 0 for value in differences)
             test, p = "McNemar's exact test", mcnemar(gains, sum(value < 0 for value in differences))

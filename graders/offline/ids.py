@@ -19,7 +19,8 @@ SHARES = 64  # parts in which what went to disk is compared
 class Ids:
     """Ids seen so far, as 64-bit hashes: a set of the newest, a sorted array of the others, the rest on disk.
 
-    `taken` gives the rows again that are of interest, by default all. A hash seen before is looked up in these, where it can be read again, before it is called a duplicate.
+    A hash seen before is looked up in the rows that `taken` gives again, by default all, before it is called a
+    duplicate, where the data can be read more than once.
     """
 
     def __init__(self, source: Source, taken: Callable[[], Iterator[Raw]] | None = None) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
 from graders.offline.sources import open_source
+from graders.rows import is_flat
 from graders.sample import Sample
 from graders.score import grade_many
 from graders.template import short
@@ -217,6 +218,9 @@ def _rows(data: Path, limit: int | None) -> Iterator[Row]:
     for raw in islice(source.raws(), limit):
         place, row = source.place(raw), source.row(raw)
         item = row.get("item", row)
+        if source.flat is not None and is_flat(row) != source.flat:
+            shapes = ("holds an 'item'", "is an item itself")
+            raise ValueError(f"{place}: this row {shapes[not source.flat]}, and the first {shapes[source.flat]}")
         if not isinstance(item, Mapping):
             raise ValueError(f"{place}: 'item' must be an object, not {short(item)}")
         yield Row(place, item, _asked(item.get("messages", row.get("messages"))))
