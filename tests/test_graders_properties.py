@@ -129,7 +129,7 @@ def test_one_pair_of_processes_serves_many_graders_and_outlives_those_that_end_i
         "import os\n"
         "def fine(sample, item):\n    print('talks')\n    return 1.0\n"
         "def ends(sample, item):\n"
-        "    if os.environ.get('PYTHONHASHSEED') == '2':\n        print('bye')\n        os._exit(3)\n"
+        "    if os.environ.get('PYTHONHASHSEED') == '2':\n        print('bye', flush=True)\n        os._exit(3)\n"
         "    return 1.0\n"
     )
     with Elsewhere() as elsewhere:
