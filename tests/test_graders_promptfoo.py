@@ -683,6 +683,11 @@ ASSERTION = st.fixed_dictionaries(
 TEST = st.fixed_dictionaries({"vars": JSON, "assert": st.lists(ASSERTION | JSON, max_size=3)})
 
 
+def test_default_assertions_that_are_no_list_are_told_of() -> None:
+    converted = from_config({"tests": [{"vars": {"a": "x"}}], "defaultTest": {"assert": True}}, HERE)
+    assert [remark.place for remark in converted.not_carried if "defaultTest" in remark.place]
+
+
 @settings(deadline=None)
 @pytest.mark.filterwarnings("ignore::UserWarning")  # a reference too short for its metric; convert() keeps it
 @given(

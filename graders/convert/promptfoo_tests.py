@@ -228,10 +228,9 @@ class TestReader:
     def _expanded(self, place: str, test: Mapping[str, Any]) -> Iterator[Case]:
         options = {**_mapping(self.default.get("options")), **_mapping(test.get("options"))}
         self._remark_on_keys(place, test, options)
-        own = test.get("assert") or []
-        defaults = [] if options.get("disableDefaultAsserts") else self.default.get("assert") or []
+        defaults = [] if options.get("disableDefaultAsserts") else _listed(self.default.get("assert"))
         asserts = [(f"defaultTest.assert.{n}", one) for n, one in enumerate(defaults)]
-        asserts += [(f"{place}.assert.{n}", one) for n, one in enumerate(own if isinstance(own, list) else [own])]
+        asserts += [(f"{place}.assert.{n}", one) for n, one in enumerate(_listed(test.get("assert")))]
         metadata = {**_mapping(self.default.get("metadata")), **_mapping(test.get("metadata"))}
         if description := test.get("description"):
             metadata["description"] = description
@@ -295,6 +294,11 @@ class TestReader:
                 raise NotCarriedError(f"{place}: {value} is no text")
             return self.files.load(value)
         return value
+
+
+def _listed(value: Any) -> list[Any]:
+    """A list as it is, nothing as an empty one, and anything else as the one thing it is."""
+    return value if isinstance(value, list) else [value] if value else []
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
