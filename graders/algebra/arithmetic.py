@@ -36,12 +36,20 @@ class Counted(NamedTuple):
 
 
 class Arithmetic(Composite):
-    """Base of graders that compute. Subclasses say `members` and `formula` (over their keys)."""
+    """Base of graders that compute. Subclasses say `members` and, as `_text`, the formula over their keys."""
+
+    @abstractmethod
+    def _text(self) -> str:
+        """The formula over the members' keys."""
 
     @property
-    @abstractmethod
     def formula(self) -> Formula:
         """The arithmetic over the members' keys, as it is shown."""
+        return self._formula
+
+    @cached_property
+    def _formula(self) -> Formula:
+        return parse(self._text())
 
     @property
     def stand_ins(self) -> Mapping[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
@@ -25,18 +24,6 @@ class Combination(Arithmetic):
     @property
     def members(self) -> Mapping[str, Grader]:
         return self.graders
-
-    @property
-    def formula(self) -> Formula:
-        return self._formula
-
-    @cached_property
-    def _formula(self) -> Formula:
-        return parse(self._text())
-
-    @abstractmethod
-    def _text(self) -> str:
-        """The formula over the keys."""
 
 
 class WeightedSum(Combination):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -61,13 +60,8 @@ class Multi(Arithmetic):
     def stand_ins(self) -> Mapping[str, float]:
         return self.optional
 
-    @property
-    def formula(self) -> Formula:
-        return self._formula
-
-    @cached_property
-    def _formula(self) -> Formula:
-        return parse(self.calculate_output)
+    def _text(self) -> str:
+        return self.calculate_output
 
     def doubts(self) -> Iterable[Doubt]:
         found: list[str] = []

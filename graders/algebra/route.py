@@ -57,9 +57,8 @@ class Gate(Arithmetic):
     def members(self) -> Mapping[str, Grader]:
         return {"condition": self.condition, "grader": self.grader}
 
-    @property
-    def formula(self) -> Formula:
-        return parse("condition * grader")
+    def _text(self) -> str:
+        return "condition * grader"
 
     def steps(self, sample: Sample, item: Item) -> Steps:
         (condition,) = yield [Call(self.condition, sample, item)]
@@ -129,13 +128,8 @@ class When(Arithmetic):
         named = {"then": self.then, "otherwise": self.otherwise}
         return {key: key if isinstance(branch, Grader) else written(branch) for key, branch in named.items()}
 
-    @property
-    def formula(self) -> Formula:
-        return self._formula
-
-    @cached_property
-    def _formula(self) -> Formula:
-        return parse(f"if(condition >= {HOLDS:g}, {self._texts['then']}, {self._texts['otherwise']})")
+    def _text(self) -> str:
+        return f"if(condition >= {HOLDS:g}, {self._texts['then']}, {self._texts['otherwise']})"
 
     def steps(self, sample: Sample, item: Item) -> Steps:
         (condition,) = yield [Call(self.condition, sample, item)]

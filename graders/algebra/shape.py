@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
-from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -28,18 +26,6 @@ class Shape(Arithmetic):
     @property
     def members(self) -> Mapping[str, Grader]:
         return {"grader": self.grader}
-
-    @property
-    def formula(self) -> Formula:
-        return self._formula
-
-    @cached_property
-    def _formula(self) -> Formula:
-        return parse(self._text())
-
-    @abstractmethod
-    def _text(self) -> str:
-        """The formula over `grader`."""
 
     @property
     def given(self) -> Range:

@@ -39,7 +39,7 @@ class JsonMatch(Composite):
     '1 of 2 fields right: born is 1816, not 1815'
     """
 
-    gives_parts: ClassVar[frozenset[str]] = frozenset({"reference"})  # `item.reference` is the field\'s
+    gives_parts: ClassVar[frozenset[str]] = frozenset({"reference"})  # `item.reference` is the field's
 
     type: Literal["json_match"] = "json_match"
     input: Template = "{{sample.output_text}}"

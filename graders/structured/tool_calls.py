@@ -50,7 +50,7 @@ class ToolCalls(Composite):
     '0 of 1 calls right: weather.days is 2, not 3; 0.5*names + 0.5*arguments = 0.5*1 + 0.5*0.5 = 0.75'
     """
 
-    gives_parts: ClassVar[frozenset[str]] = frozenset({"reference"})  # `item.reference` is the field\'s
+    gives_parts: ClassVar[frozenset[str]] = frozenset({"reference"})  # `item.reference` is the field's
 
     type: Literal["tool_calls"] = "tool_calls"
     input: Template = OUTPUT_TOOLS
