@@ -50,6 +50,23 @@ def load_part(definition: Any) -> Grader:
         _nesting.reset(above)
 
 
+def outside_reward(grader: Grader) -> str:
+    """What to say of a grader whose scores leave 0 to 1; "" where they do not."""
+    low, high = grader.range
+    return (
+        f"scores from {low:g} to {high:g}, which leaves 0 to 1: clip it before it is a reward"
+        if (low < 0 or high > 1)
+        else ""
+    )
+
+
+def warn_of_whole(grader: Grader) -> None:
+    """Warn of a whole of ours whose scores leave 0 to 1. Inside another grader they may; OpenAI's `multi` may too."""
+    of_ours = isinstance(grader, Composite) and not grader.in_openai and not _nesting.get()
+    if of_ours and (message := outside_reward(grader)):
+        warnings.warn(f"grader {grader.label!r} {message}", GraderWarning, stacklevel=3)
+
+
 Part: TypeAlias = Annotated[
     Grader, BeforeValidator(load_part), PlainSerializer(lambda grader: grader.to_wire(), return_type=dict[str, Any])
 ]

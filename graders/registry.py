@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from graders.composite import warn_of_whole
 from graders.grader import FunctionGrader, Grader
 from graders.sample import read_json
 from graders.template import nearest, short
@@ -156,6 +157,7 @@ def _from_wire(wire: Mapping[str, Any]) -> Grader:
         raise ValueError(_readable(problem, cls, wire)) from None
     if isinstance(grader, FunctionGrader):
         grader._function = _function_from_file(grader.source)
+    warn_of_whole(grader)
     return grader
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import re
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +21,8 @@ from graders.algebra.multi import Multi
 from graders.algebra.route import Cascade, Gate, When
 from graders.algebra.shape import Clip, Negate, Piecewise, Threshold
 from graders.composite import Composite, GraderWarning
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*which leaves 0 to 1")  # most nodes here are made to leave it
 
 EXACT: dict[str, Any] = {
     "type": "string_check",
@@ -834,3 +837,13 @@ def test_what_the_page_shows_is_what_is_printed(capsys: pytest.CaptureFixture[st
     for code, said in shown:
         exec(code, {})
         assert capsys.readouterr().out == said
+
+
+def test_a_whole_that_leaves_0_to_1_is_reported_when_it_is_built_and_a_part_is_not() -> None:
+    part = {"type": "string_check", "operation": "eq", "input": "{{sample.output_text}}", "reference": "x"}
+    double = {"type": "weighted_sum", "graders": {"a": part}, "weights": {"a": 2}}
+    with pytest.warns(GraderWarning, match="scores from 0 to 2, which leaves 0 to 1: clip it before it is a reward"):
+        load(double)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load({"type": "clip", "grader": double, "low": 0, "high": 1})

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from graders.composite import Composite
+from graders.composite import Composite, outside_reward
 from graders.grader import Grader
 
 SPOILING_PAYS = "so an output that cannot be read may score more than a bad one: clip it"
@@ -29,10 +29,8 @@ def findings(grader: Grader) -> list[Finding]:
     """
     low, high = grader.range
     whole = []
-    if low < 0 or high > 1:
-        whole.append(
-            Finding("", f"scores from {low:g} to {high:g}, which leaves 0 to 1: clip it before it is a reward")
-        )
+    if message := outside_reward(grader):
+        whole.append(Finding("", message))
     elif low == high:
         whole.append(Finding("", f"always scores {low:g}: there is nothing to learn from it"))
     if low == -math.inf:
