@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple, Self, TypeAlias
 
 from pydantic import BeforeValidator, PlainSerializer, model_validator
 
-from graders.grade import Grade
+from graders.grade import Grade, Usage
 from graders.grader import Grader
 from graders.sample import Item, Sample
 from graders.template import short
@@ -180,6 +180,19 @@ class Composite(Grader):
     def code(self) -> tuple[Path, ...]:
         return tuple(path for part in self.members.values() for path in part.code_files())
 
+    def models(self) -> tuple[str, ...]:
+        if not self.waits:
+            return ()
+        return tuple(dict.fromkeys(model for part in self.members.values() for model in part.models()))
+
+    def check_ready(self) -> None:
+        for part in self.members.values():
+            part.check_ready()
+
+    @property
+    def identity(self) -> str:
+        return self._identity_asking(self.models()) if self.waits else self._identity
+
     def grade(self, sample: Sample, item: Item) -> Grade:
         steps = self.steps(sample, item)
         try:
@@ -200,10 +213,18 @@ class Composite(Grader):
             return end.value  # type: ignore[no-any-return]
 
 
-def usage_of(grades: Iterable[Grade]) -> dict[str, int] | None:
-    """The tokens that several grades used together; None when none used any."""
-    used = [Counter(grade.usage) for grade in grades if grade.usage]
-    return dict(sum(used, Counter())) or None if used else None
+def usage_of(grades: Iterable[Grade]) -> Usage | None:
+    """The tokens that several grades used together, by model; None when none used any."""
+    return together(grade.usage for grade in grades if grade.usage)
+
+
+def together(usages: Iterable[Usage]) -> Usage | None:
+    """Several usages as one; None of none."""
+    whole: dict[str, Counter[str]] = {}
+    for usage in usages:
+        for model, counts in usage.items():
+            whole.setdefault(model, Counter()).update(counts)
+    return {model: dict(counts) for model, counts in whole.items()} or None
 
 
 def could_not_decide(parts: Mapping[str, Grade], **more: Any) -> Grade | None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 Fault = Literal["candidate", "grader", "infra", "unknown"]
+
+Usage: TypeAlias = Mapping[str, Mapping[str, int]]
+"""What judge models used, by model: `calls`, `prompt_tokens`, `completion_tokens`, `cached_tokens`, `total_tokens`;
+`kept` counts answers that were in the cache and so cost nothing."""
 
 ERROR_KINDS: Mapping[str, str] = {
     # OpenAI's names (flags of the grader-run response)
@@ -29,6 +33,7 @@ ERROR_KINDS: Mapping[str, str] = {
     "nonfinite": "the score came out as NaN or infinite",
     "out_of_range": "the score lies outside the range the grader declares",
     "timeout": "the grader took longer than it may",
+    "not_asked": "a dry run: the judge was not asked",
     "overloaded": "a service the grader waits on turned the request away",
     "sandbox_violation": "candidate code tried what the sandbox forbids",
 }
@@ -51,9 +56,17 @@ class GradeError:
 class GradingError(Exception):
     """Raise it inside a grader to end the grading of one sample with a typed error."""
 
-    def __init__(self, kind: str, detail: str, fault: Fault = "grader") -> None:
+    def __init__(self, kind: str, detail: str, fault: Fault = "grader", usage: Usage | None = None) -> None:
         super().__init__(detail)
         self.error = GradeError(kind, fault, detail)
+        self.usage = usage
+
+
+class GradingStopped(Exception):  # noqa: N818 - an end, not a fault of one sample
+    """Raise it inside a grader to end a whole run: no sample after this one could be graded, or should be.
+
+    What was recorded is kept, so that the same command goes on from there.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +90,7 @@ class Grade:
     parts: Mapping[str, Grade] = field(default_factory=dict)
     formula: str | None = None  # the step that combined the parts, with their values
     extracted: Any = None  # what was read from the output before it was judged
-    usage: Mapping[str, int] | None = None  # tokens a judge model used
+    usage: Usage | None = None  # tokens that judge models used
     seconds: float = 0.0
     grader: str = ""  # "<name>@<hash>" of the grader that answered
 

@@ -14,10 +14,10 @@ import importlib
 import inspect
 import json
 import math
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from graders.extract import Extract, extracted
-from graders.grade import Grade, GradeError, GradingError
+from graders.grade import Grade, GradeError, GradingError, GradingStopped
 from graders.sample import Item, Sample
 from graders.variables import missing_variables
 
@@ -80,6 +80,13 @@ class Grader(BaseModel):
     def code_files(self) -> frozenset[Path]:
         """Every source file whose text is part of this grader's identity."""
         return class_code(type(self)).union(self.code())
+
+    def models(self) -> tuple[str, ...]:
+        """The judge models it asks, each as the services that are configured call it; part of its identity."""
+        return ()
+
+    def check_ready(self) -> None:
+        """Raise ValueError for what would keep every grade from being made here: no key, an address that is none."""
 
     # What a caller uses.
 
@@ -142,6 +149,8 @@ class Grader(BaseModel):
         try:
             about = self._about(sample, item or {})
             answer = self.grade(about, item if item is not None else {})
+        except GradingStopped:
+            raise
         except (Exception, SystemExit) as problem:  # code of a user's must not end the process
             answer = _from_exception(problem, self.range)
         return self._stamped(answer, start, about)
@@ -152,6 +161,8 @@ class Grader(BaseModel):
         try:
             about = self._about(sample, item or {})
             answer = await self.grade_async(about, item if item is not None else {})
+        except GradingStopped:
+            raise
         except (Exception, SystemExit) as problem:  # code of a user's must not end the process
             answer = _from_exception(problem, self.range)
         return self._stamped(answer, start, about)
@@ -161,13 +172,31 @@ class Grader(BaseModel):
         """The author's name for it, else its type (of `file.py:Name`, the Name)."""
         return self.name or self.type.rpartition(":")[2]
 
-    @cached_property
+    @property
     def identity(self) -> str:
-        """`<name>@<hash>`: the hash covers the definition and the code that gives it meaning."""
+        """`<name>@<hash>`: the hash covers the definition, the code that gives it meaning and the models it asks."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> str:
+        return self._identity_with(())
+
+    @cached_property
+    def _identities(self) -> dict[tuple[str, ...], str]:
+        return {}  # by the models asked, which the configuration may change
+
+    def _identity_asking(self, models: tuple[str, ...]) -> str:
+        if models not in self._identities:
+            self._identities[models] = self._identity_with(models)
+        return self._identities[models]
+
+    def _identity_with(self, models: tuple[str, ...]) -> str:
         digest = hashlib.sha256(json.dumps(_placeless(self.to_wire()), sort_keys=True).encode())
         # Sorted by name and text, not by path: the same code has the same hash wherever it is installed.
         for source in sorted(path.name.encode() + path.read_bytes() for path in self.code_files()):
             digest.update(source)
+        for model in models:
+            digest.update(b"\0" + model.encode())
         return f"{self.label}@{digest.hexdigest()[:12]}"
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -346,8 +375,8 @@ def _from_exception(problem: Exception | SystemExit, score_range: tuple[float, f
         error = problem.error
         if error.fault == "candidate":
             lowest = score_range[0] if math.isfinite(score_range[0]) else 0.0
-            return Grade.failed(error.kind, error.detail, lowest)
-        return Grade(None, error.detail, error)
+            return Grade.failed(error.kind, error.detail, lowest, usage=problem.usage)
+        return Grade(None, error.detail, error, usage=problem.usage)
     where = traceback.extract_tb(problem.__traceback__)[-1]
     detail = f"{type(problem).__name__}: {problem} ({Path(where.filename).name}:{where.lineno})"
     if isinstance(problem, TimeoutError):
@@ -361,11 +390,8 @@ def _run(call: Callable[..., Any], *arguments: Any) -> Grade:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(call(*arguments))  # type: ignore[no-any-return]
-    answers: list[Grade] = []
-    thread = threading.Thread(target=lambda: answers.append(asyncio.run(call(*arguments))))
-    thread.start()
-    thread.join()
-    return answers[0]
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(call(*arguments))).result()  # type: ignore[no-any-return]
 
 
 def _placeless(wire: Any) -> Any:

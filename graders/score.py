@@ -59,12 +59,12 @@ def _window(call: Callable[[Thing], Awaitable[Answer]], things: Iterator[Thing],
         async with places:
             return await call(thing)
 
-    async def end_of(task: asyncio.Task[Answer]) -> Answer:
-        return await task
+    async def end_of(task: asyncio.Task[Answer]) -> None:
+        await asyncio.wait([task])
 
     tasks: deque[asyncio.Task[Answer]] = deque()
     end: Exception | None = None
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, closing(_Unseen(tasks)):
         while True:
             while end is None and len(tasks) < AHEAD * concurrency:
                 try:
@@ -75,10 +75,24 @@ def _window(call: Callable[[Thing], Awaitable[Answer]], things: Iterator[Thing],
                     tasks.append(runner.get_loop().create_task(placed(thing)))
             if not tasks:
                 break
-            yield runner.run(end_of(tasks.popleft()))
+            runner.run(end_of(tasks[0]))
+            while tasks and tasks[0].done():  # what ended meanwhile needs no turn of the loop
+                yield tasks.popleft().result()
     if not isinstance(end, StopIteration):
         assert end is not None
         raise end
+
+
+class _Unseen:
+    """Tasks that nobody will ask for an answer, should the run end early: their errors are not worth a message."""
+
+    def __init__(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        self.tasks = tasks
+
+    def close(self) -> None:
+        for task in self.tasks:
+            if task.done() and not task.cancelled():
+                task.exception()
 
 
 class Progress(NamedTuple):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator
 
@@ -197,10 +197,24 @@ def render(template: str, sample: Sample, item: Item) -> str:
     return render_all([template], sample, item)[0]
 
 
-def render_all(templates: Sequence[str], sample: Sample, item: Item) -> list[str]:
-    """Several templates as `render` does each; what the item lacks in any of them is reported first."""
+Wrap: TypeAlias = Callable[[Variable, str], str]
+"""What is put in for a variable, given the text of its value."""
+
+
+def render_all(
+    templates: Sequence[str], sample: Sample, item: Item, wraps: Sequence[Wrap | None] | None = None
+) -> list[str]:
+    """Several templates as `render` does each; what the item lacks in any of them is reported first.
+
+    `wraps` has one for each template whose values are not put in as they are.
+    """
     try:
-        return [_rendered(template, sample, item) for template in templates]
+        if wraps is None:
+            return [_rendered(template, sample, item) for template in templates]
+        return [
+            "".join([_wrapped(piece, sample, item, wrap) for piece in parse(template)])
+            for template, wrap in zip(templates, wraps, strict=True)
+        ]
     except GradingError as problem:
         if problem.error.fault == "candidate":
             for piece in (piece for template in templates for piece in parse(template)):
@@ -218,6 +232,11 @@ def _rendered(template: str, sample: Sample, item: Item) -> str:
 
 def _put_in(piece: str | Variable, sample: Sample, item: Item) -> str:
     return piece if isinstance(piece, str) else _text(piece, _lookup(piece, sample, item))
+
+
+def _wrapped(piece: str | Variable, sample: Sample, item: Item, wrap: Wrap | None) -> str:
+    text = _put_in(piece, sample, item)
+    return text if wrap is None or isinstance(piece, str) else wrap(piece, text)
 
 
 def _text(variable: Variable, value: Any) -> str:

@@ -6,36 +6,37 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from graders.grade import Grade, GradingError
-from graders.grader import Grader
-from graders.model.messages import Messages, rendered
-from graders.model.score_model import NO_JUDGE
+from graders.grade import Grade
+from graders.model.judge import Judge
+from graders.model.messages import Messages
+from graders.model.verdict import STEPS, choice_of, conclusion_of, form_of, object_in
 from graders.sample import Item, Sample
-from graders.template import nearest
+from graders.service.question import Answer, Form
+from graders.template import nearest, short
 
 Labels = list[Annotated[str, Field(min_length=1)]]
 
 
-class LabelModel(Grader):
+class LabelModel(Judge):
     """1 when the label a judge model chooses is a passing one, else 0 (OpenAI's `label_model`).
 
-    The model's messages are checked when the grader loads and rendered for every sample. Asking the model
-    needs a judge, which is not installed: the grade is undecided, of the kind `not_installed`.
+    The judge answers `{"steps": [{"description", "conclusion"}], "result": "<label>"}`.
 
     >>> grader = LabelModel(
     ...     model="gpt-4o",
     ...     input=[{"role": "user", "content": "Polite or rude? {{sample.output_text}}"}],
     ...     labels=["polite", "rude"],
     ...     passing_labels=["polite"],
+    ...     fence=False,
     ... )
-    >>> grader("Please sit down.").error.kind
-    'not_installed'
+    >>> grader.messages(Sample("Please sit down."), {})
+    [{'role': 'user', 'content': 'Polite or rude? Please sit down.'}]
     """
 
     in_openai: ClassVar[bool] = True
+    own: ClassVar[frozenset[str]] = Judge.own | {"sampling_params"}
 
     type: Literal["label_model"] = "label_model"
-    model: Annotated[str, Field(min_length=1)]
     input: Messages
     labels: Labels
     passing_labels: Labels
@@ -59,8 +60,16 @@ class LabelModel(Grader):
 
     def messages(self, sample: Sample, item: Item) -> list[dict[str, Any]]:
         """What the judge is asked: `{"role", "content"}` in order, every variable put in."""
-        return rendered(self.input, sample, item)
+        return self.shown(self.input, sample, item)
 
-    def grade(self, sample: Sample, item: Item) -> Grade:
-        self.messages(sample, item)  # a variable without a value is reported before anything else
-        raise GradingError("not_installed", f"{self.label} {NO_JUDGE.format(model=self.model)}", "infra")
+    async def judged(self, sample: Sample, item: Item, keep: bool = True) -> Grade:
+        form = Form("label", form_of(steps=STEPS, result={"type": "string", "enum": self.labels}))
+        reply = await self.ask(self.messages(sample, item), form, self._read, keep)
+        label, said = reply.value
+        passes = label in self.passing_labels
+        why = f"{reply.answer.model} chose {label!r}, which {'passes' if passes else 'does not pass'}"
+        return Grade(float(passes), f"{why}: {short(said, 300)}" if said else why, extracted=label, usage=reply.usage)
+
+    def _read(self, answer: Answer) -> tuple[str, str]:
+        wire = object_in(answer)
+        return choice_of(wire, "result", self.labels), conclusion_of(wire)

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from graders.options import Options
 from graders.sample import Item, Sample
-from graders.template import Template, nearest, render_all, short
+from graders.template import Template, Wrap, nearest, render_all, short
 
 ROLES = ("user", "assistant", "system", "developer")
 
@@ -167,16 +167,29 @@ def _filled(part: Any, text: str) -> dict[str, Any]:
     return {"type": part.type, "text": text}
 
 
-def rendered(messages: Sequence[Message], sample: Sample, item: Item) -> list[dict[str, Any]]:
+def rendered(messages: Sequence[Message], sample: Sample, item: Item, wrap: Wrap | None = None) -> list[dict[str, Any]]:
     """Messages with every variable put in: `{"role", "content"}`, content a text or a list of typed objects.
 
-    Raises GradingError where a variable has no value, as `graders.template.render_all` does.
+    `wrap` says what is put in for a variable of a text; images and sounds get their values as they are. Raises
+    GradingError where a variable has no value, as `graders.template.render_all` does.
     """
-    templates = [text for message in messages for part in message.parts() for text in _texts(part)]
-    texts = iter(render_all(templates, sample, item))
+    parts = [part for message in messages for part in message.parts()]
+    templates = [text for part in parts for text in _texts(part)]
+    wraps = None if wrap is None else [None if isinstance(part, InputImage | InputAudio) else wrap for part in parts]
+    texts = iter(render_all(templates, sample, item, wraps))
     return [
         {"role": message.role, "content": next(texts)}
         if isinstance(message.content, str)
         else {"role": message.role, "content": [_filled(part, next(texts)) for part in message.parts()]}
         for message in messages
     ]
+
+
+def with_note(messages: list[dict[str, Any]], note: str) -> list[dict[str, Any]]:
+    """The messages with one more paragraph for the judge: at the end of a leading system message, or as one."""
+    first, *rest = messages
+    if first["role"] not in ("system", "developer"):
+        return [{"role": "system", "content": note}, *messages]
+    if isinstance(first["content"], str):
+        return [{**first, "content": f"{first['content']}\n\n{note}"}, *rest]
+    return [{**first, "content": [*first["content"], {"type": "input_text", "text": note}]}, *rest]

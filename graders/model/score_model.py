@@ -7,25 +7,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from graders.grade import Grade, GradingError
-from graders.grader import Grader
-from graders.model.messages import Messages, rendered
-from graders.options import Number, Options
+from graders.grade import Grade
+from graders.model.judge import Judge
+from graders.model.messages import Messages
+from graders.model.verdict import STEPS, conclusion_of, form_of, number_of, object_in
+from graders.options import Number
 from graders.sample import Item, Sample
+from graders.service.question import Answer, Form
+from graders.template import short
 
-NO_JUDGE = "asks the model {model!r}, and no judge is installed to ask it; the messages it would be sent were made"
-
-
-class SamplingParams(Options):
-    """How the judge is sampled. Null is the same as leaving a key out."""
-
-    spellings: ClassVar[Mapping[str, str]] = {"max_completion_tokens": "max_completions_tokens"}
-
-    seed: Annotated[int, Field(strict=True)] | None = None
-    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
-    max_completions_tokens: Annotated[int, Field(strict=True, ge=1)] | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+FORM = Form("score", form_of(steps=STEPS, result={"type": "number"}))
 
 
 def _interval(given: Any) -> Any:
@@ -36,27 +27,25 @@ def _interval(given: Any) -> Any:
     return given
 
 
-class ScoreModel(Grader):
+class ScoreModel(Judge):
     """A number from a judge model, within `range` (OpenAI's `score_model`).
 
-    The model's messages are checked when the grader loads and rendered for every sample. Asking the model
-    needs a judge, which is not installed: the grade is undecided, of the kind `not_installed`.
+    The judge answers `{"steps": [{"description", "conclusion"}], "result": <number>}`; a result outside the range
+    counts as the nearest number inside, as OpenAI's does.
 
-    >>> grader = ScoreModel(model="gpt-4o", input=[{"role": "user", "content": "Rate {{sample.output_text}}"}])
+    >>> grader = ScoreModel(
+    ...     model="gpt-4o", input=[{"role": "user", "content": "Rate {{sample.output_text}}"}], fence=False
+    ... )
     >>> grader.messages(Sample("a haiku"), {})
     [{'role': 'user', 'content': 'Rate a haiku'}]
-    >>> grader("a haiku").error.kind
-    'not_installed'
     """
 
     in_openai: ClassVar[bool] = True
 
     type: Literal["score_model"] = "score_model"
-    model: Annotated[str, Field(min_length=1)]
     input: Messages
     score_range: Annotated[tuple[Number, Number], BeforeValidator(_interval)] = Field((0.0, 1.0), alias="range")
     pass_threshold: Number | None = None
-    sampling_params: SamplingParams | None = None
 
     @field_validator("score_range")
     @classmethod
@@ -64,11 +53,6 @@ class ScoreModel(Grader):
         if given[0] >= given[1]:
             raise ValueError(f"the lowest score must be less than the highest, and {given[0]:g} >= {given[1]:g}")
         return given
-
-    @field_validator("sampling_params")
-    @classmethod
-    def _none_when_empty(cls, given: SamplingParams | None) -> SamplingParams | None:
-        return None if given == SamplingParams() else given
 
     @property
     def range(self) -> tuple[float, float]:
@@ -82,8 +66,21 @@ class ScoreModel(Grader):
 
     def messages(self, sample: Sample, item: Item) -> list[dict[str, Any]]:
         """What the judge is asked: `{"role", "content"}` in order, every variable put in."""
-        return rendered(self.input, sample, item)
+        return self.shown(self.input, sample, item)
 
-    def grade(self, sample: Sample, item: Item) -> Grade:
-        self.messages(sample, item)  # a variable without a value is reported before anything else
-        raise GradingError("not_installed", f"{self.label} {NO_JUDGE.format(model=self.model)}", "infra")
+    async def judged(self, sample: Sample, item: Item, keep: bool = True) -> Grade:
+        reply = await self.ask(self.messages(sample, item), FORM, _read, keep)
+        result, wire = reply.value
+        low, high = self.score_range
+        score = min(max(result, low), high)  # finite: `number_of` saw to it
+        why = f"{reply.answer.model} gave {result:g} of {low:g} to {high:g}"
+        if score != result:
+            why = f"{why}, counted as {score:g}"
+        if said := conclusion_of(wire):
+            why = f"{why}: {short(said, 300)}"
+        return Grade(score, why, extracted=wire, usage=reply.usage)
+
+
+def _read(answer: Answer) -> tuple[float, Mapping[str, Any]]:
+    wire = object_in(answer)
+    return number_of(wire, "result"), wire

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from pydantic import Field
 
 from graders.composite import Composite, Steps, could_not_decide, usage_of
-from graders.grade import Grade
+from graders.grade import Grade, Usage
 from graders.grader import Grader
 from graders.sample import Item, Sample
 from graders.structured.assignment import best_matching
@@ -153,7 +153,7 @@ class ToolCalls(Composite):
         found: Sequence[ToolCall],
         shares: Scores,
         comparison: Comparison,
-        usage: Mapping[str, int] | None,
+        usage: Usage | None,
     ) -> Grade:
         extracted = [call.to_wire() for call in found]
         if not wanted:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from graders.grade import Grade, GradingError
+from graders.grade import Grade, GradingError, Usage
 from graders.grader import Grader
 from graders.sample import Item, Sample
 from graders.template import Template, Variable, nearest, parse, render, render_all, short
@@ -143,7 +143,8 @@ class TextSimilarity(Grader):
         loop = asyncio.get_running_loop()
         pair = (reference, text) if self._swapped else (text, reference)
         (one, other), usage = await loop.run_in_executor(threads(), embedded_by_server, endpoint, *pair)
-        return self._cosine_grade(text, reference, (one, other), usage or None)
+        counts = {endpoint.model: usage} if usage else None
+        return self._cosine_grade(text, reference, (one, other), counts)
 
     def cautions(self, item: Item) -> list[str]:
         """What keeps an output that repeats this row's reference from full marks; empty when nothing does."""
@@ -238,7 +239,7 @@ class TextSimilarity(Grader):
         return self._cosine_grade(text, reference, embedded_locally(self.embeddings, text, reference), None)
 
     def _cosine_grade(
-        self, text: str, reference: str, vectors: Sequence[Sequence[float]], usage: Mapping[str, int] | None
+        self, text: str, reference: str, vectors: Sequence[Sequence[float]], usage: Usage | None
     ) -> Grade:
         try:
             angle = cosine(*vectors)

@@ -1,0 +1,157 @@
+"""Judge: base of the graders that ask a model for a verdict, with what keeps the judged from steering the judge."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
+
+from graders.composite import together
+from graders.grade import Grade, GradingError, GradingStopped
+from graders.grader import Grader
+from graders.model.fence import NOTE, Fence
+from graders.model.messages import Messages, rendered, with_note
+from graders.model.substance import lacks_substance
+from graders.options import Number, Options
+from graders.sample import Item, Sample
+from graders.service.question import Answer, Form, Question
+from graders.service.services import Reply, current
+from graders.template import short
+
+Value = TypeVar("Value")
+Count = Annotated[int, Field(strict=True, ge=1)]
+
+
+class SamplingParams(Options):
+    """How the judge is sampled. Null is the same as leaving a key out."""
+
+    spellings: ClassVar[Mapping[str, str]] = {"max_completion_tokens": "max_completions_tokens"}
+
+    seed: Annotated[int, Field(strict=True)] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    max_completions_tokens: Count | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+
+
+class Canary(Options):
+    """An answer known to be bad, judged now and then: a judge that praises it ends the run."""
+
+    output: Annotated[str, Field(min_length=1)]
+    item: dict[str, Any] | None = None  # None: the item of the row at hand
+    every: Count = 100  # gradings from one to the next; the first grading is one
+    at_most: Number | None = None  # the highest score it may get; None: the middle of the range
+
+
+Blind = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(lambda given: given or ())]
+
+
+class Judge(Grader):
+    """Base of graders that ask a model. Subclasses define `judged`; the options are the same for all."""
+
+    own: ClassVar[frozenset[str]] = frozenset({"fence", "blind", "substance", "canary", "draw"})
+    """Options that OpenAI's graders do not have."""
+
+    model: Annotated[str, Field(min_length=1)]
+    sampling_params: SamplingParams | None = None
+    fence: bool = True  # show the candidate's text as data, between marks it cannot know
+    blind: Blind = ()  # names that the judge is not shown in the candidate's text
+    substance: bool = True  # give a text that says nothing the lowest score without asking
+    canary: Canary | None = None
+    draw: Annotated[int, Field(strict=True, ge=0)] = 0  # which of several answers to the same question
+
+    _gradings: int = PrivateAttr(0)
+
+    @field_validator("sampling_params")
+    @classmethod
+    def _none_when_empty(cls, given: SamplingParams | None) -> SamplingParams | None:
+        return None if given == SamplingParams() else given
+
+    @abstractmethod
+    async def judged(self, sample: Sample, item: Item, keep: bool = True) -> Grade:
+        """The judge's grade of one sample; `keep` says whether answers may come from the cache and go there."""
+
+    @property
+    def waits(self) -> bool:
+        return True
+
+    def models(self) -> tuple[str, ...]:
+        route = current().settings.route(self.model)
+        return (f"{route.model} {route.service.structured_output}",)
+
+    @property
+    def identity(self) -> str:
+        return self._identity_asking(self.models())
+
+    def check_ready(self) -> None:
+        longest = None if self.sampling_params is None else self.sampling_params.max_completions_tokens
+        current().check_ready(self.model, longest)
+
+    def to_openai(self) -> dict[str, Any]:
+        if named := sorted(self.own & super().to_wire().keys()):
+            words = f"{', '.join(map(repr, named))} {'are' if len(named) > 1 else 'is'}"
+            raise ValueError(f"{self.label!r}: {words} Assay's own; OpenAI has no such option")
+        return super().to_openai()
+
+    async def grade_async(self, sample: Sample, item: Item) -> Grade:
+        canary = self.canary
+        if canary is None:
+            return await self.judged(sample, item)
+        due = self._gradings % canary.every == 0
+        self._gradings += 1
+        if not due:
+            return await self.judged(sample, item)
+        praised = await self._try_canary(canary, item)
+        grade = await self.judged(sample, item)
+        return replace(grade, usage=together(used.usage for used in (grade, praised) if used and used.usage))
+
+    async def _try_canary(self, canary: Canary, item: Item) -> Grade | None:
+        try:
+            grade = await self.judged(Sample(canary.output), canary.item or item, keep=False)
+        except GradingError:  # it could not be judged now: no sign of praise
+            return None
+        low, high = self.range
+        most = (low + high) / 2 if canary.at_most is None else canary.at_most
+        if grade.score is not None and grade.score > most:
+            raise GradingStopped(
+                f"canary: {self.label} gave {grade.score:g} to an answer known to be bad ({short(canary.output)}), "
+                f"which may get {most:g} at most; its scores cannot be trusted: {grade.why}"
+            )
+        return grade
+
+    # What subclasses use.
+
+    def shown(self, messages: Messages, sample: Sample, item: Item) -> list[dict[str, Any]]:
+        """The messages with a candidate's values fenced.
+
+        Raises GradingError: where a variable has no value, and (`unresponsive_reward_error`, the candidate's fault)
+        where all that the candidate wrote says nothing.
+        """
+        fence = Fence(self.blind, self.fence)
+        filled = rendered(messages, sample, item, fence.shown)
+        return self.guarded(filled, fence)
+
+    def guarded(self, filled: list[dict[str, Any]], fence: Fence) -> list[dict[str, Any]]:
+        """Messages in which a fence has put values, with the judge told of its marks; raises as `shown` does."""
+        if self.substance and (reason := lacks_substance(fence.values)):
+            detail = f"the output {reason}, so the judge was not asked"
+            raise GradingError("unresponsive_reward_error", detail, "candidate")
+        return with_note(filled, NOTE) if self.fence and fence.values else filled
+
+    async def ask(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        form: Form,
+        read: Callable[[Answer], Value],
+        keep: bool = True,
+        top_logprobs: int = 0,
+    ) -> Reply[Value]:
+        """Ask the model for an answer of this form, which `read` takes apart; raises as `Services.ask` does."""
+        params = {} if self.sampling_params is None else self.sampling_params.model_dump(exclude_none=True)
+        if self.draw and "seed" in params:
+            params["seed"] += self.draw
+        question = Question(self.model, messages, form, params, self.identity, top_logprobs, keep)
+        return await current().ask(question, read)

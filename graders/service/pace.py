@@ -1,0 +1,98 @@
+"""Pace: how fast one service may be asked, and when it is left alone for a while.
+
+Shared by all event loops of the process; a caller is told how long to wait, and waits itself.
+"""
+
+from __future__ import annotations
+
+import time
+
+from graders.service.settings import Service
+
+FAILURES = 10  # in a row, after which a service is left alone
+PAUSE = 30.0  # seconds that it is left alone
+LOOK_AGAIN = 0.1  # seconds between looks at the one call that tries
+BURST = 1.0  # seconds of allowance that may be used at once
+
+
+class Allowance:
+    """So much a minute, spread evenly (the generic cell rate algorithm, ITU-T I.371, annex A)."""
+
+    def __init__(self, per_minute: float) -> None:
+        self.seconds_each = 60.0 / per_minute
+        self.due = 0.0  # when what was taken so far is earned
+
+    def take(self, amount: float, now: float) -> float:
+        """Take an amount; gives the seconds to wait until it may be used."""
+        start = max(self.due, now - BURST)
+        self.due = start + amount * self.seconds_each
+        return max(0.0, start - now)
+
+    def correct(self, amount: float) -> None:
+        """Take so much more, or give back where it is negative, of what was taken by an estimate."""
+        self.due += amount * self.seconds_each
+
+
+class Pace:
+    """The limits of a service, its wishes to be left alone, and its circuit breaker.
+
+    After ten failures in a row the circuit opens: nobody asks for `PAUSE` seconds, then one call tries; the others
+    follow when it succeeds.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._requests = Allowance(service.requests_per_minute) if service.requests_per_minute else None
+        self._tokens = Allowance(service.tokens_per_minute) if service.tokens_per_minute else None
+        self._quiet_until = 0.0
+        self._failures = 0
+        self._failing_since = 0.0
+        self._trying = False
+        self.answered = False  # whether it ever has: what it refuses then is about the one question
+
+    def closed(self) -> float:
+        """Seconds after which to ask again whether it may be asked; at 0 the caller has its turn."""
+        if (left := self._quiet_until - time.monotonic()) > 0:
+            return left
+        if self._failures >= FAILURES:
+            if self._trying:
+                return LOOK_AGAIN
+            self._trying = True
+        return 0.0
+
+    def take(self, tokens: int) -> float:
+        """Take one request and so many tokens; gives the seconds to wait before it may be sent."""
+        if self._requests is None and self._tokens is None:
+            return 0.0
+        now = time.monotonic()
+        return max(
+            0.0 if self._requests is None else self._requests.take(1, now),
+            0.0 if self._tokens is None else self._tokens.take(tokens, now),
+        )
+
+    def used(self, tokens: int, estimated: int) -> None:
+        """Tell what a call really took."""
+        if self._tokens is not None:
+            self._tokens.correct(tokens - estimated)
+
+    def hold(self, seconds: float) -> None:
+        """Leave the service alone for so long."""
+        self._quiet_until = max(self._quiet_until, time.monotonic() + seconds)
+
+    def succeeded(self) -> None:
+        self.answered, self._failures, self._trying = True, 0, False
+
+    def turned_away(self) -> None:
+        """It answered, if only that it has too much to do: no sign of an outage."""
+        self._failures, self._trying = 0, False
+
+    def failed(self) -> float:
+        """Count a failure; gives the seconds for which nothing else has come, 0 while it is no outage."""
+        now = time.monotonic()
+        if not self._failures:
+            self._failing_since = now
+        self._failures += 1
+        self._trying = False
+        if self._failures < FAILURES:
+            return 0.0
+        self.hold(PAUSE)
+        return now - self._failing_since
