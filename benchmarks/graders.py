@@ -1,11 +1,14 @@
 """Grades per second of each built-in grader, in one process, warm: `python benchmarks/graders.py`.
 
+Graders that ask a judge or a service are measured in a dry run: all that they do to ask, and nothing of the asking.
+
 Beside each grader stands the raw operation it wraps, timed in the same run; the ratio is what the grade's
 reason, checks and bookkeeping cost. Medians of five rounds.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import statistics
@@ -21,14 +24,18 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 from jsonschema import Draft202012Validator  # noqa: E402
 from rapidfuzz import fuzz, utils  # noqa: E402
 
-from graders import Item, Sample, load  # noqa: E402
+from graders import Grade, Grader, Item, Sample, load  # noqa: E402
 from graders.registry import BUILT_IN  # noqa: E402
+from graders.service.services import Services, use  # noqa: E402
+from graders.service.settings import Settings  # noqa: E402
 
 ROUNDS = 5
 SECONDS = 0.2  # a round's length, about
+AT_ONCE = 50  # calls of a grader that waits, in one go of the event loop
 
 GENES = ["TGFBR2", "COL3A1", "FBN1", "ACTA2", "SMAD3", "MYH11", "SKI", "LOX", "PRKG1", "FOXE3"]
 SAMPLE = Sample(", ".join(GENES))
+GROUP = [Sample(gene) for gene in GENES[:8]]
 ITEM: Item = {"gene": "FBN1", "measured": "3.14", "pi": 3.14159, "choice": "The answer is (B).", "letter": "B"}
 
 EQUAL = {
@@ -58,6 +65,7 @@ def same() -> bool:
 JUDGED = {"model": "a-judge", "input": [{"role": "user", "content": "Is {{sample.output_text}} {{item.gene}}?"}]}
 SCORED = {**JUDGED, "type": "score_model"}
 LABELLED = {**JUDGED, "type": "label_model", "labels": ["yes", "no"], "passing_labels": ["yes"]}
+CHECKED = {"type": "rubric", "model": "a-judge", "criteria": [{"criterion": "Names {{item.gene}}.", "points": 5}]}
 SOURCE = {"type": "python", "source": "def grade(sample, item):\n    return 1.0\n"}
 SERVICE = {"type": "endpoint", "url": "https://grader.example.com/grade"}
 
@@ -133,8 +141,20 @@ CASES: Mapping[str, tuple[Mapping[str, Any], str, Callable[[], Any]]] = {
         lambda: 1 if same() else place_in_list(),
     ),
     "cascade": ({"type": "cascade", "graders": [RANK, EQUAL]}, "rank", place_in_list),
+    "panel": ({"type": "panel", "graders": [RANK, EQUAL]}, "both, the mean", lambda: statistics.fmean(pair())),
     "score_model": (SCORED, "f-string", lambda: f"Is {SAMPLE.output_text} {ITEM['gene']}?"),
     "label_model": (LABELLED, "f-string", lambda: f"Is {SAMPLE.output_text} {ITEM['gene']}?"),
+    "pairwise": (
+        {"type": "pairwise", "model": "a-judge", "against": "{{item.gene}}"},
+        "f-string",
+        lambda: f"Answer A:\n{SAMPLE.output_text}\n\nAnswer B:\n{ITEM['gene']}",
+    ),
+    "group": (
+        {"type": "group", "model": "a-judge"},
+        "join",
+        lambda: "\n\n".join(f"Answer {gene[0]}:\n{SAMPLE.output_text}" for gene in GENES[:8]),
+    ),
+    "rubric": (CHECKED, "f-string", lambda: f"{SAMPLE.output_text}\n\nc1. Names {ITEM['gene']}."),
     "python": (SOURCE, "json.dumps", payload),
     "endpoint": (SERVICE, "json.dumps", payload),
     "one_of": ({"type": "one_of", "reference": ["FBN1", "SKI"]}, "in", lambda: SAMPLE.output_text in ("FBN1", "SKI")),
@@ -152,6 +172,10 @@ CASES: Mapping[str, tuple[Mapping[str, Any], str, Callable[[], Any]]] = {
 }
 
 
+UNDECIDED = ("not_asked", "not_installed")
+"""What may keep a measured grader from a score: a dry run, and a sandbox that is not there."""
+
+
 def per_second(call: Callable[[], Any]) -> float:
     """Calls a second: the median of the rounds."""
     start, calls = time.perf_counter(), 0
@@ -167,15 +191,31 @@ def per_second(call: Callable[[], Any]) -> float:
     return statistics.median(rates)
 
 
+async def grades_of(grader: Grader, calls: int) -> list[Grade]:
+    """The grades of some calls, one after the other; a grader of groups gets one group a call."""
+    if grader.judges_groups:
+        return [grade for _ in range(calls) for grade in await grader.call_group_async(GROUP, ITEM)]
+    return [await grader.call_async(SAMPLE, ITEM) for _ in range(calls)]
+
+
+def measured(grader: Grader) -> float:
+    """Grades a second."""
+    with asyncio.Runner() as runner:
+        for grade in runner.run(grades_of(grader, 1)):
+            assert grade.score is not None or (grade.error is not None and grade.error.kind in UNDECIDED), grade
+        if not grader.waits:
+            return per_second(lambda: grader(SAMPLE, ITEM))
+        goes = per_second(lambda: runner.run(grades_of(grader, AT_ONCE)))
+    return goes * AT_ONCE * (len(GROUP) if grader.judges_groups else 1)
+
+
 def main() -> None:
     assert set(CASES) == set(BUILT_IN), "a built-in grader is not measured"
     print(f"{'grader':<16} {'grades/s':>10}  {'raw calls/s':>12}  {'ratio':>7}  raw operation")
-    for name, (definition, raw_name, raw) in CASES.items():
-        grader = load(definition)
-        grade = grader(SAMPLE, ITEM)
-        assert grade.score is not None or (grade.error is not None and grade.error.kind == "not_installed")
-        ours, theirs = per_second(lambda grader=grader: grader(SAMPLE, ITEM)), per_second(raw)  # type: ignore[misc]
-        print(f"{name:<16} {ours:>10,.0f}  {theirs:>12,.0f}  {theirs / ours:>6.1f}x  {raw_name}")
+    with use(Services(Settings(), dry=True)):
+        for name, (definition, raw_name, raw) in CASES.items():
+            ours, theirs = measured(load(definition)), per_second(raw)
+            print(f"{name:<16} {ours:>10,.0f}  {theirs:>12,.0f}  {theirs / ours:>6.1f}x  {raw_name}")
 
 
 if __name__ == "__main__":

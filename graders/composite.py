@@ -6,7 +6,7 @@ import asyncio
 import warnings
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple, Self, TypeAlias
 
 from pydantic import BeforeValidator, PlainSerializer, model_validator
 
-from graders.grade import Grade, Usage
+from graders.grade import Grade, GradingStopped, Usage
 from graders.grader import Grader
 from graders.sample import Item, Sample
 from graders.template import short
@@ -159,6 +159,14 @@ class Composite(Grader):
     def _waits(self) -> bool:
         return any(part.waits for part in self.members.values())
 
+    @property
+    def judges_groups(self) -> bool:
+        return self._judges_groups
+
+    @cached_property
+    def _judges_groups(self) -> bool:
+        return any(part.judges_groups for part in self.members.values())
+
     @cached_property
     def nesting(self) -> int:
         """How many graders stand one inside the other, this one included."""
@@ -211,6 +219,66 @@ class Composite(Grader):
                 calls = steps.send(grades)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
+
+    async def grade_group_async(self, samples: Sequence[Sample], item: Item) -> list[Grade]:
+        """The samples' courses, a step of each at a time: a part that judges groups gets the calls of all together."""
+        courses = [_Course(self.steps(sample, item), self._answer_of) for sample in samples]
+        while under_way := [course for course in courses if not course.ended]:
+            grades = iter(await asked_together([call for course in under_way for call in course.calls]))
+            for course in under_way:
+                course.go_on([next(grades) for _ in course.calls])
+        return [course.answer for course in courses]
+
+
+class _Course:
+    """The grading of one sample of a group: the calls it waits for, until it has its answer."""
+
+    answer: Grade
+
+    def __init__(self, steps: Steps, answer_of: Callable[[Exception | SystemExit], Grade]) -> None:
+        self.calls: Sequence[Call] = ()
+        self.ended = False
+        self._steps = steps
+        self._answer_of = answer_of
+        self._advance(lambda: next(self._steps))
+
+    def go_on(self, grades: Sequence[Grade]) -> None:
+        self._advance(lambda: self._steps.send(grades))
+
+    def _advance(self, step: Callable[[], Sequence[Call]]) -> None:
+        try:
+            self.calls = step()
+        except StopIteration as end:
+            self.ended, self.answer = True, end.value
+        except GradingStopped:
+            raise
+        except (Exception, SystemExit) as problem:  # of this sample alone
+            self.ended, self.answer = True, self._answer_of(problem)
+
+
+async def asked_together(calls: Sequence[Call]) -> list[Grade]:
+    """The grades of calls for several samples: those to one part that judges groups, about one item, are one group."""
+    groups: list[list[int]] = []
+    for place, (part, _, item) in enumerate(calls):
+        for group in groups if part.judges_groups else ():
+            first = calls[group[0]]
+            if first.part is part and (first.item is item or first.item == item):
+                group.append(place)
+                break
+        else:
+            groups.append([place])
+    answers = await asyncio.gather(*(_of_group([calls[place] for place in group]) for group in groups))
+    grades = {
+        place: grade
+        for group, answer in zip(groups, answers, strict=True)
+        for place, grade in zip(group, answer, strict=True)
+    }
+    return [grades[place] for place in range(len(calls))]
+
+
+async def _of_group(calls: Sequence[Call]) -> list[Grade]:
+    part, _, item = calls[0]
+    return await part.call_group_async([call.sample for call in calls], item)
 
 
 def usage_of(grades: Iterable[Grade]) -> Usage | None:

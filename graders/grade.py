@@ -34,6 +34,9 @@ ERROR_KINDS: Mapping[str, str] = {
     "out_of_range": "the score lies outside the range the grader declares",
     "timeout": "the grader took longer than it may",
     "not_asked": "a dry run: the judge was not asked",
+    "no_majority": "the votes of a panel agree on no score",
+    "endpoint_server_error": "the service of an endpoint grader could not be reached, failed, or refused the request",
+    "endpoint_parse_error": "the service of an endpoint grader answered without a score that can be read",
     "overloaded": "a service the grader waits on turned the request away",
     "sandbox_violation": "candidate code tried what the sandbox forbids",
 }

@@ -16,7 +16,7 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
@@ -32,6 +32,7 @@ from graders.sample import Item, Sample
 from graders.variables import missing_variables
 
 OURS = ("graders", "rewards", "rft_loop")
+ALONE = "needs a group: it compares the samples of one item; grade them together with graders.groups.grade_groups"
 _STRICT_JSON = json.JSONEncoder(allow_nan=False)
 
 
@@ -57,11 +58,22 @@ class Grader(BaseModel):
 
     def grade(self, sample: Sample, item: Item) -> Grade | float:
         """Judge one sample. A plain float is a grade without a reason; GradingError is a typed error."""
+        if self.judges_groups:
+            raise GradingError("other_error", f"{self.label} {ALONE}")
         raise NotImplementedError(f"{type(self).__name__} must define grade() or grade_async()")
 
     async def grade_async(self, sample: Sample, item: Item) -> Grade | float:
         """The same for graders that wait on a network."""
         return self.grade(sample, item)
+
+    async def grade_group_async(self, samples: Sequence[Sample], item: Item) -> Sequence[Grade | float]:
+        """Judge the samples of one item together, for graders that compare them; `judges_groups` says so."""
+        return await asyncio.gather(*(self.grade_async(sample, item) for sample in samples))
+
+    @property
+    def judges_groups(self) -> bool:
+        """Whether a sample is judged beside the others of its item: then `grade_group_async` does the work."""
+        return False
 
     @property
     def range(self) -> tuple[float, float]:
@@ -166,6 +178,45 @@ class Grader(BaseModel):
         except (Exception, SystemExit) as problem:  # code of a user's must not end the process
             answer = _from_exception(problem, self.range)
         return self._stamped(answer, start, about)
+
+    async def call_group_async(
+        self, samples: Sequence[Sample | str | Mapping[str, Any]], item: Item | None = None
+    ) -> list[Grade]:
+        """The grades of the samples of one item, in order, inside an event loop.
+
+        They are judged together where the grader `judges_groups`, else each as by `call_async`. A sample in which
+        `extract` finds nothing is graded by itself. `graders.groups.grade_groups` grades many groups.
+        """
+        if not self.judges_groups:
+            return list(await asyncio.gather(*(self.call_async(sample, item) for sample in samples)))
+        start, row = time.perf_counter(), item if item is not None else {}
+        abouts: dict[int, Sample] = {}
+        answers: dict[int, Grade | float] = {}
+        for place, sample in enumerate(samples):
+            try:
+                abouts[place] = self._about(sample, row)
+            except (Exception, SystemExit) as problem:
+                answers[place] = self._answer_of(problem)
+        answers.update(zip(abouts, await self._answers(list(abouts.values()), row), strict=True))
+        return [self._stamped(answers[place], start, abouts.get(place)) for place in range(len(samples))]
+
+    async def _answers(self, abouts: Sequence[Sample], item: Item) -> Sequence[Grade | float]:
+        """What a group is answered; what is raised is the answer to each, and its usage counts once."""
+        if not abouts:
+            return []
+        try:
+            answers = await self.grade_group_async(abouts, item)
+            if len(answers) != len(abouts):
+                raise ValueError(f"{self.label} gave {len(answers)} grades for a group of {len(abouts)}")
+        except GradingStopped:
+            raise
+        except (Exception, SystemExit) as problem:  # code of a user's must not end the process
+            answer = self._answer_of(problem)
+            return [answer, *(replace(answer, usage=None) for _ in abouts[1:])]
+        return answers
+
+    def _answer_of(self, problem: Exception | SystemExit) -> Grade:
+        return _from_exception(problem, self.range)
 
     @property
     def label(self) -> str:

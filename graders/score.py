@@ -8,9 +8,9 @@ import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -18,15 +18,18 @@ from graders.grade import Grade
 from graders.grader import Grader
 from graders.rows import MAX_ROW_BYTES, OUTPUT
 from graders.sample import Item, Sample
-from graders.statistics import Summary, Tally
+from graders.statistics import Note, Summary, Tally
+from graders.variables import missing_variables
 
 if TYPE_CHECKING:
+    from graders.offline.estimate import Estimate
     from graders.offline.job import Job, Line
     from graders.offline.sources import Raw, Source
 
 AHEAD = 4  # times `concurrency`: how far the reading may run ahead of the slowest call under way
 LARGE_FILE = 8 * 2**20  # bytes from which several processes are worth their start
 LARGE_DATA = 20_000  # the same in rows
+LOOKED_AT = 100  # rows that templates are held against before a judge is asked
 
 Thing = TypeVar("Thing")
 Answer = TypeVar("Answer")
@@ -53,46 +56,60 @@ def _check_concurrency(concurrency: int) -> None:
 
 def _window(call: Callable[[Thing], Awaitable[Answer]], things: Iterator[Thing], concurrency: int) -> Iterator[Answer]:
     """The answers of calls that wait, in order, with up to `concurrency` under way."""
-    places = asyncio.Semaphore(concurrency)
+    answers: deque[asyncio.Future[Answer]] = deque()
+    waiting: deque[tuple[Thing, asyncio.Future[Answer]]] = deque()
+    callers: set[asyncio.Task[None] | None] = set()
 
-    async def placed(thing: Thing) -> Answer:
-        async with places:
-            return await call(thing)
+    async def one_after_the_other() -> None:  # a task for every call would cost as much as the rest
+        try:
+            while waiting:
+                thing, answer = waiting.popleft()
+                try:
+                    answer.set_result(await call(thing))
+                except Exception as problem:
+                    answer.set_exception(problem)
+                except BaseException:
+                    answer.cancel()
+                    raise
+        finally:
+            callers.remove(asyncio.current_task())
 
-    async def end_of(task: asyncio.Task[Answer]) -> None:
-        await asyncio.wait([task])
+    async def end_of(answer: asyncio.Future[Answer]) -> None:
+        for _ in range(min(len(waiting), concurrency - len(callers))):
+            callers.add(asyncio.create_task(one_after_the_other()))
+        await asyncio.wait([answer])
 
-    tasks: deque[asyncio.Task[Answer]] = deque()
     end: Exception | None = None
-    with asyncio.Runner() as runner, closing(_Unseen(tasks)):
+    with asyncio.Runner() as runner, closing(_Unseen(answers)):
         while True:
-            while end is None and len(tasks) < AHEAD * concurrency:
+            while end is None and len(answers) < AHEAD * concurrency:
                 try:
                     thing = next(things)
                 except Exception as problem:
                     end = problem
                 else:
-                    tasks.append(runner.get_loop().create_task(placed(thing)))
-            if not tasks:
+                    answers.append(runner.get_loop().create_future())
+                    waiting.append((thing, answers[-1]))
+            if not answers:
                 break
-            runner.run(end_of(tasks[0]))
-            while tasks and tasks[0].done():  # what ended meanwhile needs no turn of the loop
-                yield tasks.popleft().result()
+            runner.run(end_of(answers[0]))
+            while answers and answers[0].done():  # what ended meanwhile needs no turn of the loop
+                yield answers.popleft().result()
     if not isinstance(end, StopIteration):
         assert end is not None
         raise end
 
 
 class _Unseen:
-    """Tasks that nobody will ask for an answer, should the run end early: their errors are not worth a message."""
+    """Answers that nobody will ask for, should the run end early: their errors are not worth a message."""
 
-    def __init__(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        self.tasks = tasks
+    def __init__(self, answers: Iterable[asyncio.Future[Any]]) -> None:
+        self.answers = answers
 
     def close(self) -> None:
-        for task in self.tasks:
-            if task.done() and not task.cancelled():
-                task.exception()
+        for answer in self.answers:
+            if answer.done() and not answer.cancelled():
+                answer.exception()
 
 
 class Progress(NamedTuple):
@@ -147,8 +164,12 @@ def grade_file_with_all(
     Each grade is written to `<out>.partial` as soon as it is there, with a hash of its row, and the file is renamed
     at the end. A broken run goes on after the last line whose grader and row have not changed.
 
+    Judge models are asked of `graders.service.services.current()`: put `use(Services(settings, cache=..., budget=...))`
+    around the call. What a broken run used counts toward the budget of the one that goes on.
+
     Raises ValueError where nothing can be graded or written, before anything is; and for a malformed row or a
-    worker that died, once the rows before it are recorded.
+    worker that died, once the rows before it are recorded. GradingStopped where no judge can or should be asked any
+    more, once the rows before are recorded.
     """
     from graders.offline.cache import Cache
     from graders.offline.choose import chosen
@@ -163,6 +184,8 @@ def grade_file_with_all(
     check_places(Path(data) if isinstance(data, str | Path) else None, out)
     if out.suffix.lower() == ".parquet":
         import_parquet(out)  # its want is better known now
+    for grader in graders.values():
+        grader.check_ready()
     source = open_source(data, max_row_bytes)
     if cache is not None:
         Cache(Path(cache)).close()  # refused now, where it cannot be used
@@ -177,9 +200,78 @@ def grade_file_with_all(
         cache=None if cache is None else Path(cache),
     )
     taken = partial(chosen, source, job.row, where, limit, sample, seed)
-    tallies = [Tally(cluster is not None, k, threshold, grader.range) for grader in graders.values()]
+    tallies = [
+        Tally(cluster is not None, k, threshold, grader.range, _parts_of_cascade(job, name))
+        for name, grader in graders.items()
+    ]
     _grade_into(out, job, taken, tallies, _num_workers(job, workers), concurrency, progress)
     return dict(zip(graders, (tally.summary() for tally in tallies), strict=True))
+
+
+def price_file(
+    graders: Mapping[str, Grader],
+    data: Any,
+    out: str | Path | None = None,
+    *,
+    output: str = OUTPUT,
+    where: str | None = None,
+    limit: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    concurrency: int = 16,
+    cache: str | Path | None = None,
+    max_row_bytes: int = MAX_ROW_BYTES,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> Estimate:
+    """What `grade_file_with_all` would ask of judge models and what that would cost; asks nothing, writes nothing.
+
+    The arguments are the same; of `out` only what a broken run has recorded is looked at. Only graders that ask judge
+    models are tried, the deterministic parts of a cascade among them. Prices are those of `current().settings`.
+    """
+    from graders.offline.cache import FILE
+    from graders.offline.choose import chosen
+    from graders.offline.estimate import Estimate, needs_judge
+    from graders.offline.job import Job
+    from graders.offline.sources import open_source
+    from graders.service import answers
+    from graders.service.cost import used
+    from graders.service.services import Services, current, use
+
+    _check_options(graders, None, concurrency, None, None)
+    folder = None if cache is None else Path(cache)
+    settings = current().settings
+    answered = folder if folder is not None and (folder / answers.FILE).is_file() else None
+    with use(Services(settings, cache=answered, dry=True)) as services:
+        job = Job(
+            graders=graders,
+            identities={name: grader.identity for name, grader in graders.items()},
+            source=open_source(data, max_row_bytes),
+            single=len(graders) == 1,
+            output=output,
+            cache=folder if folder is not None and (folder / FILE).is_file() else None,
+        )
+        taken = partial(chosen, job.source, job.row, where, limit, sample, seed)
+        rows = unasked = 0
+        with closing(job):
+            left = _left(job, taken, None if out is None else Path(out))
+            for grades in _window(job.judged_grades, map(job.prepared, left), concurrency):
+                rows += 1
+                unasked += not any(grade is not None and needs_judge(grade) for grade in grades.values())
+                if rows % 100 == 0:
+                    progress(Progress(rows, job.source.share, 0))
+        return Estimate(rows, unasked, used(services.ledger), settings.prices)
+
+
+def _left(job: Job, taken: Callable[[], Iterator[Raw]], out: Path | None) -> Iterator[Raw]:
+    """The rows less those that a broken run has recorded."""
+    from graders.offline.ids import Ids
+    from graders.offline.journal import partial_of
+
+    raws = _checked(taken(), job)
+    if out is None or not partial_of(out).is_file():
+        return raws
+    record = _Record(Ids(job.source, taken), [Tally() for _ in job.graders], lambda progress: None, job.source)
+    return _unrecorded(partial_of(out), raws, job, record)[0]
 
 
 def _grade_into(
@@ -200,17 +292,61 @@ def _grade_into(
     raws = taken()
     team = Team(job, workers) if workers > 1 and not job.waits else None
     with closing(team or job):
-        first = next(raws, None)
-        if first is None:
-            raise ValueError(f"{job.source.name}: no rows; one at least is expected")
+        raws = _checked(raws, job)
         record = _Record(Ids(job.source, taken), tallies, progress, job.source)
         with open_journal(out) as journal:
-            rest = _resumed(journal, partial_of(out), chain([first], raws), job, record)
+            rest, kept = _unrecorded(partial_of(out), raws, job, record)
+            journal.truncate(kept)
             for lines in _graded(job, rest, concurrency) if team is None else team.lines(rest):
                 record.write(journal, lines)
             record.ids.check()
             finish(partial_of(out), out)
     record.tell(last=True)
+
+
+def _checked(raws: Iterator[Raw], job: Job) -> Iterator[Raw]:
+    """The rows. ValueError where there are none, or a grader that waits has a variable that is in none of the first."""
+    waiting = [grader for grader in job.graders.values() if grader.waits]
+    first, end = _first(raws, LOOKED_AT if waiting else 1)
+    if not first and end is None:
+        raise ValueError(f"{job.source.name}: no rows; one at least is expected")
+    items: list[Item] = []
+    with suppress(ValueError):  # a malformed row: it is named once those before it are graded
+        items.extend(job.row(raw).item for raw in (first if waiting else ()))
+    for grader in chain.from_iterable(map(_needed, waiting)):
+        if lacking := missing_variables(grader, items):
+            said = "; ".join(map(str, lacking))
+            raise ValueError(f"{job.source.name}: grader {grader.label!r} cannot grade its rows: {said}")
+    return chain(first, raws if end is None else _raising(end))
+
+
+def _needed(grader: Grader) -> list[Grader]:
+    """What must find its variables: of a cascade those that wait, since the others may be for a few rows only."""
+    if grader.type != "cascade":
+        return [grader]
+    members: Mapping[str, Grader] = getattr(grader, "members", {})
+    return [part for member in members.values() if member.waits for part in _needed(member)]
+
+
+def _first(raws: Iterator[Raw], count: int) -> tuple[list[Raw], Exception | None]:
+    """The first rows, and what reading them raised."""
+    first: list[Raw] = []
+    try:
+        first.extend(islice(raws, count))
+    except Exception as problem:
+        return first, problem
+    return first, None
+
+
+def _raising(problem: Exception) -> Iterator[Raw]:
+    raise problem
+    yield
+
+
+def _parts_of_cascade(job: Job, name: str) -> Iterable[str]:
+    """The names of its parts, of a cascade that asks a judge model."""
+    grader = job.judged.get(name)
+    return getattr(grader, "members", ()) if grader is not None and grader.type == "cascade" else ()
 
 
 def _check_options(
@@ -250,8 +386,8 @@ def _graded(job: Job, raws: Iterator[Raw], concurrency: int) -> Iterator[list[Li
         yield lines
 
 
-def _resumed(journal: IO[bytes], partial: Path, raws: Iterator[Raw], job: Job, record: _Record) -> Iterator[Raw]:
-    """The rows that are left to grade; the lines that still hold are counted, what follows them is cut off."""
+def _unrecorded(partial: Path, raws: Iterator[Raw], job: Job, record: _Record) -> tuple[Iterator[Raw], int]:
+    """The rows that are left to grade, and the size of the lines that still hold, which are counted."""
     from graders.offline.journal import recorded
 
     kept = 0
@@ -265,9 +401,20 @@ def _resumed(journal: IO[bytes], partial: Path, raws: Iterator[Raw], job: Job, r
         record.ids.add(thing.row.id, thing.row.place)
         record.count(notes, thing.cluster, thing.group)
         record.tell()
+        _enter(job, notes)
         kept += len(line)
-    journal.truncate(kept)
-    return raws
+    return raws, kept
+
+
+def _enter(job: Job, notes: list[Note]) -> None:
+    """Count what recorded grades used toward the budget; a dry run's ledger holds only what is left."""
+    from graders.service.services import current
+
+    if current().dry:
+        return
+    for name, (_, _, asked) in zip(job.graders, notes, strict=True):
+        if asked is not None and asked.usage:
+            current().ledger.add(job.identities[name], asked.usage)
 
 
 class _Record:
@@ -292,7 +439,7 @@ class _Record:
             journal.flush()
         self.tell()
 
-    def count(self, notes: list[Any], cluster: str | None, group: str | None) -> None:
+    def count(self, notes: list[Note], cluster: str | None, group: str | None) -> None:
         for tally, note in zip(self.tallies, notes, strict=True):
             tally.add_note(note, cluster, group)
 

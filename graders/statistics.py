@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from graders.grade import Grade
+from graders.grade import Grade, Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,7 @@ def mean_interval(
     """
     tally = Tally(clusters is not None, bounds=bounds)
     for position, value in enumerate(values):
-        tally.add_note((value, None), None if clusters is None else clusters[position])
+        tally.add_note((value, None, None), None if clusters is None else clusters[position])
     scored = tally.summary().scored
     if scored is None:
         raise ValueError("no values to average")
@@ -299,6 +299,9 @@ class Summary:
     errors: Mapping[str, int]  # undecided grades by error kind
     failed: Mapping[str, int] = field(default_factory=dict)  # decided by a fault of the candidate, by kind
     pass_at_k: PassAtK | None = None
+    usage: Usage | None = None  # of judge models, over all rows
+    score_and_length: Correlation | None = None  # of graders that ask a judge model
+    settled: Mapping[str, int] = field(default_factory=dict)  # rows that each part of a cascade decided, in its order
 
     @property
     def error_rate(self) -> float:
@@ -307,7 +310,30 @@ class Summary:
     def to_wire(self) -> dict[str, Any]:
         """The summary as JSON-ready data; what cannot be told (the interval of one value, or of equal ones) is null."""
         wire = {"n": self.n, **_wire_of(self.scored), "failed": dict(self.failed), "errors": dict(self.errors)}
-        return wire if self.pass_at_k is None else wire | {"pass_at_k": self.pass_at_k.to_wire()}
+        if self.pass_at_k is not None:
+            wire["pass_at_k"] = self.pass_at_k.to_wire()
+        if self.usage is not None:
+            wire["usage"] = {model: dict(counts) for model, counts in self.usage.items()}
+        if self.score_and_length is not None:
+            wire["score_and_length"] = self.score_and_length.to_wire()
+        if self.settled:
+            wire["settled"] = dict(self.settled)
+            wire["last_part_spared"] = self.spared
+        return wire
+
+    @property
+    def spared(self) -> float:
+        """The share of rows for which the last part of a cascade was not asked."""
+        return sum(list(self.settled.values())[:-1]) / self.n if self.n else 0.0
+
+    def details(self) -> list[str]:
+        """What is told besides of a grader that asks a judge model, a line each."""
+        lines = [] if self.score_and_length is None else [str(self.score_and_length)]
+        if self.settled:
+            counts = ", ".join(f"{name!r} {count:,}" for name, count in self.settled.items())
+            last = list(self.settled)[-1]
+            lines.append(f"settled by {counts}; {last!r} was not asked in {self.spared:.1%} of the rows")
+        return lines
 
     def __str__(self) -> str:
         failed = f"  failed: {_counted(self.failed)}" if self.failed else ""
@@ -319,19 +345,72 @@ def _counted(kinds: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} {count}" for kind, count in kinds.items()) or "none"
 
 
-Note: TypeAlias = tuple[float | None, str | None]
-"""What a summary needs to know of a grade: its score and the kind of its error."""
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """Pearson's r of the scores and the lengths of the outputs, with its 95 % interval by Fisher's z (1921)."""
+
+    r: float
+    low: float
+    high: float
+    n: int
+
+    def to_wire(self) -> dict[str, Any]:
+        return {"r": self.r, "ci_low": self.low, "ci_high": self.high, "n": self.n}
+
+    def __str__(self) -> str:
+        return f"score and length r = {self.r:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
-def note_of(grade: Grade) -> Note:
-    return grade.score, None if grade.error is None else grade.error.kind
+class _Together:
+    """Moments of two values given one pair at a time (Welford 1962), for their correlation."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.mean_x = self.mean_y = self.xx = self.yy = self.xy = 0.0
+
+    def add(self, x: float, y: float) -> None:
+        self.n += 1
+        from_x, from_y = x - self.mean_x, y - self.mean_y
+        self.mean_x += from_x / self.n
+        self.mean_y += from_y / self.n
+        self.xx += from_x * (x - self.mean_x)
+        self.yy += from_y * (y - self.mean_y)
+        self.xy += from_x * (y - self.mean_y)
+
+    def correlation(self) -> Correlation | None:
+        """None where it cannot be told: of fewer than four pairs, or where one of the two never varies."""
+        spread = math.sqrt(max(0.0, self.xx)) * math.sqrt(max(0.0, self.yy))
+        if self.n < 4 or not 0 < spread < math.inf:
+            return None
+        r = max(-1.0, min(1.0, self.xy / spread))
+        if abs(r) == 1:
+            return Correlation(r, r, r, self.n)
+        margin = _NORMAL / math.sqrt(self.n - 3)
+        return Correlation(r, math.tanh(math.atanh(r) - margin), math.tanh(math.atanh(r) + margin), self.n)
+
+
+class Asked(NamedTuple):
+    """What a summary tells besides of a grade that a judge model may have had a part in."""
+
+    usage: Usage | None
+    length: int  # characters of the output
+    settled: str | None = None  # the part of a cascade that decided
+
+
+Note: TypeAlias = tuple[float | None, str | None, Asked | None]
+"""What a summary needs to know of a grade: its score, the kind of its error, and what belongs to judge models."""
+
+
+def note_of(grade: Grade, asked: Asked | None = None) -> Note:
+    return grade.score, None if grade.error is None else grade.error.kind, asked
 
 
 class Tally:
     """Grades counted one at a time, in memory that does not grow with their number.
 
     `clustered` when each has a cluster; `k` for pass@k, when each has a group, and a score of at least `threshold`
-    is a pass. `bounds` are the grader's `range`. The interval is chosen as in `mean_interval`.
+    is a pass. `bounds` are the grader's `range`, `parts` the names of a cascade's. The interval is chosen as in
+    `mean_interval`.
     """
 
     def __init__(
@@ -340,6 +419,7 @@ class Tally:
         k: int | None = None,
         threshold: float = 0.5,
         bounds: tuple[float, float] | None = None,
+        parts: Iterable[str] = (),
     ) -> None:
         self.errors: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
@@ -348,12 +428,26 @@ class Tally:
         self._clusters = _Clusters() if clustered else None
         self._k, self._threshold, self._bounds = k, threshold, bounds
         self._groups: dict[Hashable, tuple[int, int]] = {}  # decided, passed
+        self._usage: dict[str, Counter[str]] = {}
+        self._together = _Together()
+        self._settled = dict.fromkeys(parts, 0)
 
     def add(self, grade: Grade, cluster: Hashable = None, group: Hashable = None) -> None:
         self.add_note(note_of(grade), cluster, group)
 
+    def _add_asked(self, score: float | None, asked: Asked) -> None:
+        for model, counts in (asked.usage or {}).items():
+            self._usage.setdefault(model, Counter()).update(counts)
+        if score is None:
+            return
+        self._together.add(asked.length, score)
+        if asked.settled in self._settled:
+            self._settled[asked.settled] += 1
+
     def add_note(self, note: Note, cluster: Hashable = None, group: Hashable = None) -> None:
-        score, kind = note
+        score, kind, asked = note
+        if asked is not None:
+            self._add_asked(score, asked)
         if score is None:
             assert kind is not None
             self.errors[kind] += 1
@@ -378,7 +472,9 @@ class Tally:
     def summary(self) -> Summary:
         scored = self._scored() if self._mean.n else None
         errors, failed = (dict(counts.most_common()) for counts in (self.errors, self.failed))
-        return Summary(self.n, scored, errors, failed, self._passes())
+        usage = {model: dict(counts) for model, counts in self._usage.items()} or None
+        judged = (usage, self._together.correlation(), self._settled)
+        return Summary(self.n, scored, errors, failed, self._passes(), *judged)
 
     def _scored(self) -> Interval:
         n, mean = self._mean.n, self._mean.mean
@@ -501,12 +597,15 @@ def summarise(
     grades: Iterable[Grade],
     clusters: Sequence[Hashable] | None = None,
     bounds: tuple[float, float] | None = None,
+    lengths: Sequence[int] | None = None,
 ) -> Summary:
     """Count and average grades. Undecided ones are counted under their error kind and enter no average.
 
-    `bounds` are the grader's `range`; the interval is chosen as in `mean_interval`.
+    `bounds` are the grader's `range`; the interval is chosen as in `mean_interval`. With `lengths`, the characters of
+    each output, the usage of judge models and the correlation of score and length are told too.
     """
     tally = Tally(clusters is not None, bounds=bounds)
     for position, grade in enumerate(grades):
-        tally.add(grade, None if clusters is None else clusters[position])
+        asked = None if lengths is None else Asked(grade.usage, lengths[position])
+        tally.add_note(note_of(grade, asked), None if clusters is None else clusters[position])
     return tally.summary()

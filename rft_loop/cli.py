@@ -8,12 +8,14 @@ import sys
 
 import typer
 
+from rft_loop.commands.calibrate import calibrate
 from rft_loop.commands.check import check
 from rft_loop.commands.compare import compare
 from rft_loop.commands.convert import convert
 from rft_loop.commands.evaluate import evaluate
 from rft_loop.commands.grade import grade
 from rft_loop.commands.graders import graders
+from rft_loop.commands.options import STOPPED
 from rft_loop.commands.report import report
 from rft_loop.commands.train import train
 
@@ -28,6 +30,7 @@ app = typer.Typer(
 app.command()(grade)
 app.command()(compare)
 app.command()(check)
+app.command()(calibrate)
 app.command()(graders)
 app.command()(train)
 app.command("eval")(evaluate)
@@ -37,8 +40,12 @@ app.command()(convert)
 
 def main() -> None:
     """The console script. What a user can mend ends in one line on stderr and exit code 2, not in a traceback."""
+    from graders.grade import GradingStopped
+
     try:
         app()
+    except GradingStopped as problem:
+        _fail(str(problem), STOPPED)
     except (ValueError, FileNotFoundError, IsADirectoryError, PermissionError) as problem:
         if os.environ.get("ASSAY_DEBUG"):
             raise
@@ -61,6 +68,6 @@ def main() -> None:
         )
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = 2) -> None:
     typer.echo(f"assay: {message}", err=True)
-    sys.exit(2)
+    sys.exit(code)

@@ -58,4 +58,5 @@ def grade_outputs(
     grades = list(grade_many(grader, pairs, concurrency))
     clusters = [json.dumps(row["item"][cluster], sort_keys=True) for row in outputs] if cluster else None
     graded = [row | grade.to_wire() for row, grade in zip(outputs, grades, strict=True)]
-    return graded, summarise(grades, clusters, bounds=grader.range)
+    lengths = [len(sample.output_text) for sample, _ in pairs] if grader.models() else None
+    return graded, summarise(grades, clusters, grader.range, lengths)

@@ -64,13 +64,13 @@ def _check_messages(place: str, messages: Any, last_role: str) -> None:
 def check_gradable(grader: Grader, items: Rows) -> None:
     """Refuse rows that the grader could never decide: a missing reference, a name outside the list.
 
-    Each row is graded once with an empty output, as a model may well give. Graders that wait on a network are not
-    asked; of those only the templates are held against the rows.
+    Each row is graded once with an empty output, as a model may well give. Graders that wait on a network, or that
+    compare the rollouts of an item, are not asked; of those only the templates are held against the rows.
     """
     if lacking := missing_variables(grader, items.rows):
         file = items.places[0].rpartition(":")[0]
         raise ValueError(f"{file}: grader {grader.label!r} cannot grade its rows: {'; '.join(map(str, lacking))}")
-    if grader.waits:
+    if grader.waits or grader.judges_groups:
         return
     for place, row in zip(items.places, items.rows, strict=True):
         grade = grader(Sample(""), row)

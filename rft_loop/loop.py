@@ -1,4 +1,4 @@
-"""The loop: sample, grade, reward, compare within the group, update, validate. `train` is the story in one screen.
+"""The loop: sample, grade, reward, compare within the group, update, validate. `steps` is the story in one screen.
 
 How it differs from textbook GRPO: one optimiser step per batch by default, so the clip only acts with
 `updates_per_step` above 1; the old log-probs are the sampler's own, recorded as the tokens were drawn; an undecided
@@ -18,10 +18,12 @@ from typing import Any
 
 import torch
 
-from graders.grade import Grade
+from graders.composite import usage_of
+from graders.grade import Grade, GradingStopped
 from graders.grader import Grader
+from graders.groups import grade_groups
 from graders.registry import load
-from graders.sample import Sample
+from graders.sample import Item, Sample
 from graders.score import grade_many
 from graders.statistics import summarise
 from rewards.reward import rewards_of
@@ -38,6 +40,7 @@ from rft_loop.checkpoint import (
 )
 from rft_loop.decode import sample
 from rft_loop.items import Rows, check_gradable, draw, prompts_of, read_items
+from rft_loop.judges import Spending, judges_of
 from rft_loop.measures import Clock, errors_by_kind, measures
 from rft_loop.policy import Policy, choose_device, load_policy
 from rft_loop.recipe import Recipe
@@ -70,16 +73,32 @@ class Training:
     prompts: list[list[int]]
     held_out_prompts: list[list[int]]
     undecided: deque[int]
+    spending: Spending
 
     def tell(self, kind: str, **fields: Any) -> None:
         self.view(self.run.event(kind, **fields))
 
 
 def train(recipe: Recipe, run: Run, view: View = lambda event: None) -> Progress:
-    """Run a recipe to its end, from its last checkpoint where it has one. Raises StoppedError past the error budget."""
+    """Run a recipe to its end, from its last checkpoint where it has one.
+
+    Raises StoppedError past the error budget, and GradingStopped where no judge can or should be asked any more: past
+    the recipe's `budget`, in an outage, after a canary. What was recorded is kept, and the run can go on.
+    """
     if (done := finished(recipe, run)) is not None:
         return done
-    training = prepare(recipe, run, view)
+    with judges_of(recipe, run) as spending:
+        training = prepare(recipe, run, view, spending)
+        try:
+            return steps(training)
+        except GradingStopped as problem:
+            training.tell("stop", step=training.progress.step, reason=str(problem), **spending.lap())
+            raise
+
+
+def steps(training: Training) -> Progress:
+    """The warm start, the steps that are left, and the end."""
+    recipe = training.recipe
     if training.progress.phase == "warm_start":
         warm_up(training)
     for step in range(training.progress.step + 1, recipe.steps + 1):
@@ -112,7 +131,8 @@ def train(recipe: Recipe, run: Run, view: View = lambda event: None) -> Progress
         clock.lap("update")
         training.tell(
             "step", step=step, of=recipe.steps, learning_rate=rate,
-            **measures(rollouts, grades, rewards, stats, recipe.group_size), **clock.laps(),
+            **measures(rollouts, grades, rewards, stats, recipe.group_size), **training.spending.lap(grades),
+            **clock.laps(),
         )  # fmt: skip
         training.progress = replace(training.progress, step=step, validation={})
         if step % recipe.eval_every == 0 or step == recipe.steps:
@@ -123,10 +143,11 @@ def train(recipe: Recipe, run: Run, view: View = lambda event: None) -> Progress
     return training.progress
 
 
-def prepare(recipe: Recipe, run: Run, view: View) -> Training:
+def prepare(recipe: Recipe, run: Run, view: View, spending: Spending) -> Training:
     """Everything checked and loaded before anything is spent; a run with checkpoints goes on from its newest."""
     torch.manual_seed(recipe.seed)
     grader = load(recipe.grader)
+    grader.check_ready()
     items, held_out = read_items(recipe.train), read_items(recipe.validation)
     check_gradable(grader, items)
     check_gradable(grader, held_out)
@@ -162,12 +183,13 @@ def prepare(recipe: Recipe, run: Run, view: View) -> Training:
         recipe, run, view, grader, items, held_out, policy, optimizer, progress,
         prompts_of(policy, items, recipe.max_new_tokens, recipe.max_prompt_tokens),
         prompts_of(policy, held_out, recipe.max_new_tokens, recipe.max_prompt_tokens),
-        undecided,
+        undecided, spending,
     )  # fmt: skip
     if not saved:
         counts = {"train": len(items), "validation": len(held_out)}
         training.tell(
-            "start", name=recipe.name, grader=grader.identity, definition=grader.to_wire(), items=counts, data=data,
+            "start", name=recipe.name, grader=grader.identity, definition=grader.to_wire(),
+            models=list(grader.models()), items=counts, data=data,
             parameters=policy.parameters, device=str(policy.device),
         )  # fmt: skip
     return training
@@ -208,7 +230,10 @@ def validate(training: Training) -> None:
     best = training.progress.best_reward is None or reward > training.progress.best_reward
     found = {"reward": reward, "low": summary.scored.low, "high": summary.scored.high, "n": summary.n}
     length = statistics.fmean(len(rollout.tokens) for rollout in rollouts)
-    training.tell("validation", step=step, **found, errors=dict(summary.errors), mean_length=length, best=best)
+    training.tell(
+        "validation", step=step, **found, errors=dict(summary.errors), mean_length=length, best=best,
+        **training.spending.lap(grades),
+    )  # fmt: skip
     training.progress = replace(training.progress, validation=found)
     if best:
         training.progress = replace(training.progress, best_step=step, best_reward=reward)
@@ -234,6 +259,8 @@ def finish(training: Training) -> None:
     start = next(e for e in read_events(run.folder) if e["event"] == "validation")
     summary = {
         "grader": training.grader.identity,
+        "models": list(training.grader.models()),
+        **training.spending.whole(),
         "best_checkpoint": f"checkpoints/step-{progress.best_step}",
         "best_step": progress.best_step,
         "validation_start": start["reward"],
@@ -264,10 +291,47 @@ def grade_rollouts(
     """Grade rollouts against their items; what was decided of them before a break is taken over, not made again."""
     recorded = training.run.recorded_grades(split, step, training.grader.identity, indices, rollouts)
     rows = (training.items if split == "train" else training.held_out).rows
+    if training.grader.judges_groups:
+        return grade_together(training, split, [rows[index] for index in indices], rollouts, recorded)
     new = [i for i, grade in enumerate(recorded) if grade is None]
     pairs = [(Sample(rollouts[i].text), rows[indices[i]]) for i in new]
     made = iter(grade_many(training.grader, pairs, training.recipe.grader_concurrency))
     return [grade if grade is not None else next(made) for grade in recorded]
+
+
+def grade_together(
+    training: Training,
+    split: Split,
+    items: Sequence[Item],
+    rollouts: Sequence[Rollout],
+    recorded: Sequence[Grade | None],
+) -> list[Grade]:
+    """Grade the rollouts of each item as one group, for a grader that compares them.
+
+    Validation has one answer for each item: it is compared with the one that step 0 gave, so that 0.5 is as good as
+    at the start. A group of which something could not be decided before a break is judged anew.
+    """
+    size = training.recipe.group_size if split == "train" else 1
+    before = first_answers(training.run) if split == "validation" else []
+    groups = [range(start, start + size) for start in range(0, len(rollouts), size)]
+    new = [group for group in groups if any(recorded[i] is None for i in group)]
+    samples = [[Sample(rollouts[i].text) for i in group] + before[group.start : group.stop] for group in new]
+    asked = zip(samples, [items[group.start] for group in new], strict=True)
+    found = {i: grade for i, grade in enumerate(recorded) if grade is not None}
+    made = grade_groups(training.grader, asked, training.recipe.grader_concurrency)
+    for group, grades in zip(new, made, strict=True):
+        beside = usage_of(grades[size - 1 :])  # what was spent on the answer of step 0 is spent on this one
+        grades[size - 1] = replace(grades[size - 1], usage=beside)
+        found |= zip(group, grades[:size], strict=True)
+    return [found[i] for i in range(len(rollouts))]
+
+
+def first_answers(run: Run) -> list[Sample]:
+    """What the validation of step 0 recorded; nothing before that."""
+    from pyarrow import parquet
+
+    file = run.samples_file("validation", 0)
+    return [Sample(text) for text in parquet.read_table(file)["output_text"].to_pylist()] if file.is_file() else []
 
 
 def write_rollouts(

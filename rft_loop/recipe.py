@@ -75,6 +75,8 @@ class Recipe(Section):
     grader: str | dict[str, Any]  # a file.json, file.py:name, or the grader's JSON itself
     reward: RewardSpec = RewardSpec()
     warm_start: WarmStart | None = None
+    judges: Path | None = None  # file of judges: services, models, prices; None: the one that ASSAY_JUDGES names
+    budget: float | None = Field(None, gt=0)  # most dollars that judges may cost over the whole run
 
     # Rollouts
     steps: int = Field(100, ge=0)
@@ -131,7 +133,7 @@ class Recipe(Section):
 
 
 # Paths inside a recipe file are relative to the file; those given with -s, to the working directory.
-PATH_KEYS = ("train", "validation", "grader", "model", "warm_start.data")
+PATH_KEYS = ("train", "validation", "grader", "model", "warm_start.data", "judges")
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -248,9 +250,13 @@ def _known_keys(sections: list[str]) -> Sequence[str]:
     return sorted(known.get(".".join(sections), Recipe).model_fields)
 
 
+MAY_CHANGE = ("judges", "budget")
+"""Keys that a run may go on with otherwise than it began; which model judges is part of the grader's identity."""
+
+
 def differing_key(one: Recipe, other: Recipe) -> str | None:
-    """The first key in which two recipes differ, where they are stored aside."""
-    keys = (key for key in Recipe.model_fields if key not in ("name", "runs"))
+    """The first key in which two recipes differ; where they are stored, and what judges may cost, is aside."""
+    keys = (key for key in Recipe.model_fields if key not in ("name", "runs", *MAY_CHANGE))
     return next((key for key in keys if getattr(one, key) != getattr(other, key)), None)
 
 

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from graders.registry import BUILT_IN, grader_class
+from graders.testing.scripted_judge import Reaction, Request, ScriptedJudge, verdict
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -41,8 +42,27 @@ def run(arguments: list[str], folder: Path, **more: str) -> str:
     return done.stdout
 
 
+EXAMPLE = "https://grader.example.com"  # the service of the page's endpoint grader
+
+
+def answers_of_the_page(request: Request) -> Reaction:
+    """What the judges and the service of a page answer."""
+    if request.path == "/v1/grade":
+        return Reaction(b'{"score": 0.75}')
+    wished = request.body["response_format"]["json_schema"]["schema"]["properties"]["result"]
+    result = wished["enum"][0] if "enum" in wished else 4
+    return verdict(result, "It says what the gene does.", model=request.body["model"])
+
+
 @pytest.mark.parametrize("page", ["from-openai.md", "from-promptfoo.md", "templates.md"])
-def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
+def test_a_page_does_what_it_says(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedJudge(answers_of_the_page) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.delenv("ASSAY_JUDGES", raising=False)
+        follow(page, tmp_path, server.url)
+
+
+def follow(page: str, tmp_path: Path, service: str) -> None:
     said, compared = "", 0
     for kind, label, text in blocks(page):
         if label.startswith("graded "):
@@ -52,7 +72,7 @@ def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
             assert grade["why"] == expected["why"]
             compared += 1
         elif label:
-            (tmp_path / label).write_text(text, encoding="utf-8")
+            (tmp_path / label).write_text(text.replace(EXAMPLE, service), encoding="utf-8")
         elif kind == "sh":
             said = run(["bash", "-euc", text], tmp_path)
         elif kind == "python":

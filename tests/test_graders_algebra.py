@@ -18,7 +18,7 @@ from graders import Grade, Grader, GradingError, Item, Sample, as_grader, load
 from graders.algebra import Finding, cascade, clip, findings, gate, piecewise, when
 from graders.algebra.combine import Max, Min, Product, WeightedSum
 from graders.algebra.multi import Multi
-from graders.algebra.route import Cascade, Gate, When
+from graders.algebra.route import Cascade, Gate, When, settled_by
 from graders.algebra.shape import Clip, Negate, Piecewise, Threshold
 from graders.composite import Composite, GraderWarning
 
@@ -180,6 +180,115 @@ def test_the_order_of_a_cascade_is_part_of_what_it_is_and_survives_sorted_keys()
 
 def test_parts_of_a_cascade_with_the_same_name_are_told_apart() -> None:
     assert list(cascade(load(EXACT), load(EXACT)).members) == ["string_check", "string_check_2"]
+
+
+def sure_of(*graders: Grader, **sure: dict[str, float]) -> Cascade:
+    return Cascade(graders=list(graders), sure=sure)
+
+
+@pytest.mark.parametrize(
+    ("sure", "scores", "expected", "settled", "why"),
+    [
+        ({"from": 1}, {"a": 1, "b": "unasked"}, 1.0, "a", "'a' decided: scored 1"),
+        ({"from": 1}, {"a": 0, "b": 0.5}, 0.5, "b", "'b' decided: scored 0.5; 'a' scored 0, which does not settle it"),
+        ({"to": 0}, {"a": 0, "b": "unasked"}, 0.0, "a", "'a' decided: scored 0"),
+        ({"to": 0.2}, {"a": 0.3, "b": 1}, 1.0, "b", "'b' decided: scored 1; 'a' scored 0.3, which does not settle it"),
+        ({"from": 0.8, "to": 0.2}, {"a": 0.8, "b": "unasked"}, 0.8, "a", "'a' decided: scored 0.8"),
+        ({"from": 0.8, "to": 0.2}, {"a": 0.2, "b": "unasked"}, 0.2, "a", "'a' decided: scored 0.2"),
+        ({"from": 0.8, "to": 0.2}, {"a": 0.5, "b": 0}, 0.0, "b", "'b' decided: scored 0; 'a' scored 0.5, which"),
+        ({"from": 1}, {"a": None, "b": 0.5}, 0.5, "b", "'b' decided: scored 0.5; 'a' could not decide: a is busy"),
+    ],
+)
+def test_a_part_settles_a_cascade_only_by_a_score_it_is_sure_of(
+    sure: dict[str, float], scores: dict[str, Any], expected: float, settled: str, why: str
+) -> None:
+    grade = sure_of(A, B, a=sure)("x", scores)
+    assert grade.score == expected
+    assert grade.why.startswith(why)
+    assert settled_by(grade) == settled
+    assert settled_by(Grade.from_wire(json.loads(json.dumps(grade.to_wire())))) == settled
+
+
+def test_a_score_that_settles_nothing_is_no_answer_where_nobody_after_it_has_one() -> None:
+    grade = sure_of(A, B, a={"from": 1})("x", {"a": 0, "b": None})
+    assert grade.score is None
+    assert grade.why == "'a' scored 0, which does not settle it; 'b' could not decide: b is busy"
+    assert grade.error is not None
+    assert (grade.error.kind, grade.error.fault) == ("overloaded", "infra")
+    assert settled_by(grade) is None
+
+
+def test_each_part_but_the_last_may_have_its_own_bounds() -> None:
+    grader = sure_of(A, B, C, a={"from": 1}, b={"from": 0.8, "to": 0.2})
+    grade = grader("x", {"a": 0, "b": 0.5, "c": 0.7})
+    assert settled_by(grade) == "c"
+    assert grade.why == (
+        "'c' decided: scored 0.7; 'a' scored 0, which does not settle it; 'b' scored 0.5, which does not settle it"
+    )
+    assert settled_by(grader("x", {"a": 0, "b": 0.1, "c": "unasked"})) == "b"
+
+
+def test_an_output_that_a_part_cannot_read_settles_it_by_the_least_that_could_have_come_of_it() -> None:
+    grade = sure_of(A, B, a={"from": 1})("x", {"a": "spoiled", "b": "unasked"})
+    assert (grade.score, settled_by(grade)) == (0.0, "a")
+    below = sure_of(A, Leaf(name="b", low=-1), a={"from": 1})("x", {"a": "spoiled", "b": "unasked"})
+    assert below.score == -1.0  # a bad output that can be read may get as little
+    assert below.why == "'a' decided: a cannot read it, so it counts as -1, the least that could have come of it"
+    above = sure_of(A, Leaf(name="b", low=0.5), a={"from": 1})
+    assert above.range == (0.5, 1.0)
+    assert above("x", {"a": "spoiled", "b": "unasked"}).score == 0.5
+    for grade in (below, above("x", {"a": "spoiled"})):
+        assert grade.error is not None
+        assert (grade.error.kind, grade.error.fault) == ("sample_parse_error", "candidate")
+
+
+def test_bounds_are_part_of_what_a_cascade_is_and_survive_being_written() -> None:
+    exact, held = {**EXACT, "name": "exact"}, {**EXACT, "name": "held", "operation": "like"}
+    grader = load({"type": "cascade", "graders": [exact, held], "sure": {"exact": {"from": 1}}})
+    wire = json.loads(json.dumps(grader.to_wire(), sort_keys=True))
+    assert wire["sure"] == {"exact": {"from": 1.0}}
+    assert load(wire) == grader
+    assert load(wire).identity == grader.identity != load({"type": "cascade", "graders": [exact, held]}).identity
+    assert [grader(text).score for text in ("FBN1", "my FBN1", "no")] == [1.0, 1.0, 0.0]
+    assert findings(grader) == []
+
+
+@pytest.mark.parametrize(
+    ("sure", "message"),
+    [
+        ({"b": {"from": 1}}, "sure: 'b' is the last, and after it there is none to ask; leave it out"),
+        ({"aa": {"from": 1}}, "sure: no grader 'aa'; did you mean 'a'? known: a"),
+        (
+            {"a": {"from": 0}},
+            "sure: 'a' scores from 0 to 1, so from 0 every score would settle it; put it above 0, to 1",
+        ),
+        ({"a": {"from": 1.5}}, "so from 1.5 none would settle it"),
+        (
+            {"a": {"to": 1}},
+            "sure: 'a' scores from 0 to 1, so to 1 every score would settle it; put it from 0 to below 1",
+        ),
+        ({"a": {"to": -0.5}}, "so to -0.5 none would settle it"),
+        ({"a": {"to": -0.5, "from": 1}}, "so to -0.5 none would settle it"),
+        ({"a": {"from": 0.5, "to": 0.5}}, "'a' from 0.5 and to 0.5 is every score; leave a gap to ask about"),
+        ({"a": {}}, 'is said by {"from": x}, {"to": y} or both, not {}'),
+        ({"a": 1}, 'is said by {"from": x}, {"to": y} or both, not 1'),
+        ({"a": {"form": 1}}, "unknown key 'form'; did you mean 'from'? known: from, to"),
+        ({"a": {"from": True}}, "valid number"),
+        ({"a": {"from": math.nan}}, "finite number"),
+    ],
+)
+def test_bounds_that_make_no_sense_are_refused(sure: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Cascade(graders=[A, B], sure=sure)
+
+
+@pytest.mark.parametrize(
+    ("sure", "expected"),
+    [({"from": 0.8}, (0, 1)), ({"to": 0.2}, (0, 0.5)), ({"from": 0.8, "to": 0.2}, (0, 1)), (None, (0, 1))],
+)
+def test_only_scores_that_settle_it_are_in_the_range_of_a_cascade(sure: Any, expected: tuple[float, float]) -> None:
+    assert Cascade(graders=[A, 0.5 * B], sure={} if sure is None else {"a": sure}).range == expected
+    assert Cascade(graders=[A, 0.5 * B + 0.5], sure={"a": {"from": 0.8}}).range == (0.5, 1)
 
 
 # The law: spoiling a part never pays
@@ -352,6 +461,11 @@ def quietly(make: Callable[..., Grader]) -> Callable[..., Grader | None]:
     return made
 
 
+def unsure(a: Grader, b: Grader, end: str, bound: float) -> Grader:
+    first, _ = Cascade(graders=[a, b]).members
+    return Cascade(graders=[a, b], sure={first: {end: bound}})
+
+
 def trees(leaves: st.SearchStrategy[Grader], *, routes: bool = True) -> st.SearchStrategy[Grader]:
     numbers = st.sampled_from([-1.0, -0.5, 0.25, 0.5, 0.7, 2.0])
 
@@ -381,6 +495,7 @@ def trees(leaves: st.SearchStrategy[Grader], *, routes: bool = True) -> st.Searc
         ]
         if routes:
             shapes.append(st.builds(quietly(lambda a, b: Cascade(graders=[a, b])), inner, inner))
+            shapes.append(st.builds(quietly(unsure), inner, inner, st.sampled_from(["from", "to"]), numbers))
         return st.one_of(shapes).filter(lambda grader: grader is not None).map(lambda grader: grader)  # type: ignore[arg-type,return-value]
 
     return st.recursive(leaves, grown, max_leaves=5)

@@ -132,9 +132,9 @@ def test_any_other_answer_is_an_undecided_grade(answer: Any, kind: str) -> None:
 
 def test_a_score_out_of_range_keeps_what_led_to_it() -> None:
     part = Grade(1.0, "part")
-    grade = fixed(Grade(7.0, "seven", parts={"a": part}, extracted="x", usage={"tokens": 5}))("x")
+    grade = fixed(Grade(7.0, "seven", parts={"a": part}, extracted="x", usage={"judge": {"tokens": 5}}))("x")
     assert (grade.why, grade.extracted) == ("fixed scored 7.0, outside its range [0, 1]", "x")
-    assert (grade.parts, grade.usage) == ({"a": part}, {"tokens": 5})
+    assert (grade.parts, grade.usage) == ({"a": part}, {"judge": {"tokens": 5}})
 
 
 def test_an_exception_is_an_undecided_grade_that_names_it_and_its_place() -> None:
@@ -426,7 +426,7 @@ def test_an_object_with_an_asynchronous_call_waits() -> None:
         (Grade(1.0, "", "boom"), "error must be a GradeError, not str"),  # type: ignore[arg-type]
         (Grade(1.0, "", extracted={"a", "b"}), "extracted is not JSON (Object of type set"),
         (Grade(1.0, "", extracted=[math.nan]), "extracted is not JSON (Out of range float"),
-        (Grade(1.0, "", usage={"tokens": b""}), "usage is not JSON"),  # type: ignore[dict-item]
+        (Grade(1.0, "", usage={"judge": b""}), "usage is not JSON"),  # type: ignore[dict-item]
         (Grade(1.0, "", parts={"a": 1.0}), "parts must be Grades under names, not float under 'a'"),  # type: ignore[dict-item]
         (Grade(1.0, "", parts={"a": Grade(1.0, "", extracted={1})}), "part 'a': extracted is not JSON"),
         (Grade(1.0, "", formula=1), "formula must be a string"),  # type: ignore[arg-type]
@@ -476,6 +476,7 @@ FIRST_LAW: list[dict[str, Any]] = [
     {"type": "length", "input": "{{item.gene}} {{sample.output_json.gene}}", "max": 5, "unit": "words"},
     {"type": "format", "input": "{{item.gene}} {{sample.output_json.gene}}", "fence": "json"},
     {"type": "json_schema", "input": "{{sample.output_text}}", "schema": "{{item.schema}}"},
+    {"type": "pairwise", "model": "m", "output": "{{sample.output_json.gene}}", "against": "{{item.gene}}"},
     {"type": "number", "input": "{{sample.output_json.gene}}", "reference": "{{item.number}}"},
     {"type": "weighted_sum", **TWO_PARTS},
     {"type": "product", **TWO_PARTS},
@@ -488,6 +489,7 @@ FIRST_LAW: list[dict[str, Any]] = [
     {"type": "gate", "condition": BAD_PART, "grader": STRING_CHECK},
     {"type": "when", "condition": BAD_PART, "then": 1},
     {"type": "cascade", "graders": [BAD_PART, {**STRING_CHECK, "name": "same"}]},
+    {"type": "panel", "graders": [BAD_PART, {**STRING_CHECK, "name": "same"}]},
     {
         "type": "multi",
         "graders": {
@@ -495,6 +497,11 @@ FIRST_LAW: list[dict[str, Any]] = [
             "same": STRING_CHECK,
         },
         "calculate_output": "json + same",
+    },
+    {
+        "type": "rubric",
+        "model": "m",
+        "criteria": [{"criterion": "{{item.gene}}, not {{sample.output_json.gene}}.", "points": 1}],
     },
 ]
 WHOLE = {"gene": "FBN1", "person": {"gene": "FBN1"}, "schema": {"type": "object", "required": ["gene"]}, "number": 1}
@@ -541,8 +548,9 @@ def test_a_row_without_what_its_grader_reads_is_undecided(definition: dict[str, 
     assert error_of(load(definition)("any output", {"gen": "FBN1"}))[1] == "grader"
 
 
-WHOLE_ROWS = {"tool_calls", "score_model", "label_model", "endpoint", "python"}
-"""Types with no template of the output of their own: what they read of it cannot be missing."""
+WHOLE_ROWS = {"tool_calls", "score_model", "label_model", "endpoint", "python", "group"}
+"""Types with no template of the output of their own, so that nothing they read of it can be missing; and `group`, which
+judges no output alone: tests/test_graders_group.py."""
 
 
 def test_the_first_law_is_tested_for_every_built_in() -> None:

@@ -38,7 +38,7 @@ class Waits(Grader):
     async def grade_async(self, sample: Sample, item: Item) -> Grade:
         async with asyncio.timeout(20):
             await item["barrier"].wait()
-        return Grade(0.5, "waited", usage={"prompt_tokens": 10})
+        return Grade(0.5, "waited", usage={"judge": {"prompt_tokens": 10}})
 
 
 class Fails(Grader):
@@ -129,7 +129,7 @@ def test_parts_that_wait_do_so_together() -> None:
     assert grader.waits
     grade = grader("FBN1", {**ITEM, "barrier": asyncio.Barrier(2)})  # one after the other would wait for ever
     assert grade.score == 2.0, grade.why
-    assert grade.usage == {"prompt_tokens": 20}
+    assert grade.usage == {"judge": {"prompt_tokens": 20}}
 
 
 # Parts that may be undecided

@@ -193,7 +193,6 @@ BARE = {"type": "multi", "graders": {"exact": STRING}, "calculate_output": "exac
         ({**SCORE, "rnage": [0, 1]}, "unknown key 'rnage'; did you mean 'range'?"),
         ({**SCORE, "score_range": [0, 1]}, "unknown key 'score_range'; did you mean 'range'?"),
         ({**LABEL, "range": [0, 1]}, "unknown key 'range'"),
-        ({**LABEL, "sampling_params": {}}, "unknown key 'sampling_params'"),
         ({**SCORE, "sampling_params": {"temprature": 1}}, "unknown key 'temprature'; did you mean 'temperature'?"),
         ({**PYTHON, "image": "x"}, "unknown key 'image'; did you mean 'image_tag'?"),
         ({**ENDPOINT, "header": {}}, "unknown key 'header'; did you mean 'headers'?"),

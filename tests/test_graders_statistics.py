@@ -15,12 +15,14 @@ from graders.statistics import (
     _STUDENT,
     FEW,
     LARGE,
+    Asked,
     Interval,
     Tally,
     _bootstrap_interval,
     mcnemar,
     mean_interval,
     mean_of,
+    note_of,
     pass_at_k,
     sign_flip,
 )
@@ -454,3 +456,22 @@ def test_one_in_twenty_tests_of_no_difference_comes_out_below_five_percent(clust
         differences = [value for value in shared for _ in range(3)]
         found.append(sign_flip(differences, [n // 3 for n in range(36)]) if clustered else sign_flip(shared))
     assert 0.02 <= sum(p <= 0.05 for p in found) / len(found) <= 0.09
+
+
+def test_a_cascade_tells_who_settled_and_whom_it_spared() -> None:
+    tally = Tally(parts=["cheap", "judge"])
+    for score, settled in ((1.0, "cheap"), (0.0, "cheap"), (0.5, "judge")):
+        tally.add_note(note_of(Grade(score, ""), Asked(None, 3, settled)))
+    tally.add_note(note_of(Grade.undecided("timeout", "slow"), Asked(None, 3, None)))
+    summary = tally.summary()
+    assert summary.settled == {"cheap": 2, "judge": 1}
+    assert summary.spared == 0.5
+    assert summary.details() == ["settled by 'cheap' 2, 'judge' 1; 'judge' was not asked in 50.0% of the rows"]
+    assert summary.to_wire()["last_part_spared"] == 0.5
+
+
+def test_usage_is_summed_by_model_over_all_grades_decided_or_not() -> None:
+    used = {"a": {"calls": 1, "prompt_tokens": 10}, "b": {"kept": 1}}
+    grades = [Grade(1.0, "", usage=used), Grade(0.0, ""), Grade.undecided("timeout", "slow", usage=used)]
+    assert summarise(grades, lengths=[1, 2, 3]).usage == {"a": {"calls": 2, "prompt_tokens": 20}, "b": {"kept": 2}}
+    assert summarise(grades).usage is None, "not asked for"

@@ -112,7 +112,7 @@ def test_the_score_is_the_cosine_of_the_servers_embeddings(
     grade = by(server, model="small")(output, {"gold": gold})
     assert grade.score == pytest.approx(score, abs=1e-12)
     assert grade.why == why
-    assert grade.usage == {"prompt_tokens": 7, "total_tokens": 7}
+    assert grade.usage == {"small": {"prompt_tokens": 7, "total_tokens": 7}}
     assert server.asked == [
         {
             "input": [output, gold],

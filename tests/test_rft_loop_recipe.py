@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rft_loop.recipe import Recipe, ScratchModel, load_recipe, recipe_from, resolved
+from rft_loop.recipe import Recipe, ScratchModel, differing_key, load_recipe, recipe_from, resolved
 
 MINIMAL: dict[str, Any] = {"model": "org/model", "train": "t.jsonl", "validation": "v.jsonl", "grader": "g.json"}
 
@@ -51,6 +51,9 @@ def refusal(path: Path, *overrides: str) -> str:
         ({"schedule": "cosine"}, ["schedule:", "'constant' or 'linear'", "'cosine'"]),
         ({"advantage": "ppo"}, ["advantage:", "'grpo' or 'mean'", "'ppo'"]),
         ({"device": "tpu"}, ["device:", "'auto', 'cpu' or 'cuda'", "'tpu'"]),
+        ({"budget": 0}, ["budget:", "greater than 0"]),
+        ({"budget": float("nan")}, ["budget:", "finite"]),
+        ({"judges": 3}, ["judges:", "path", "3"]),
         ({"name": "a/b"}, ["name:", "'a/b'"]),
         ({"name": ".."}, ["name:", "'..'"]),
         ({"model": 3}, ["model: expected a hub id, a folder, a .gguf file, or {scratch: {...}}", "3"]),
@@ -277,3 +280,15 @@ def test_a_recipe_cannot_be_changed_once_made() -> None:
     recipe = recipe_from(dict(MINIMAL), "test")
     with pytest.raises(ValueError, match="frozen"):
         recipe.steps = 3  # type: ignore[misc]
+
+
+def test_the_file_of_judges_is_found_beside_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "judges.yaml").write_text("{}")
+    assert load_recipe(write(tmp_path, judges="judges.yaml")).judges == tmp_path / "judges.yaml"
+
+
+def test_what_judges_may_cost_is_no_difference_between_two_recipes() -> None:
+    recipe = recipe_from(MINIMAL, "a recipe")
+    other = recipe_from({**MINIMAL, "budget": 3, "judges": "other.yaml"}, "another")
+    assert differing_key(recipe, other) is None
+    assert differing_key(recipe, recipe_from({**MINIMAL, "budget": 3, "steps": 7}, "another")) == "steps"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from graders.algebra.arithmetic import Arithmetic, spoiled, unique, written
 from graders.algebra.formula import Formula, parse
@@ -15,8 +16,9 @@ from graders.algebra.shape import reached
 from graders.composite import Call, Composite, Doubt, Part, Steps, keyed, load_part, usage_of
 from graders.grade import Grade, GradeError
 from graders.grader import Grader
+from graders.options import Number
 from graders.sample import Item, Sample
-from graders.template import short
+from graders.template import nearest, short
 
 HOLDS = 0.5  # the score from which the condition of a `when` holds
 
@@ -148,7 +150,7 @@ class When(Arithmetic):
         return parse(f"{holds} * {self._texts['then']} + (1 - {holds}) * {self._texts['otherwise']}")
 
 
-def _in_order(given: Any) -> Any:
+def in_order(given: Any) -> Any:
     """A list; also an object from name to grader."""
     if isinstance(given, Mapping) and not isinstance(given.get("type"), str):
         return list(keyed(given).values())
@@ -157,24 +159,59 @@ def _in_order(given: Any) -> Any:
     return list(given)
 
 
+def _sure_of(given: Any) -> Any:
+    if not isinstance(given, Mapping) or not given:
+        raise ValueError(f'which scores settle it is said by {{"from": x}}, {{"to": y}} or both, not {short(given)}')
+    for key in given:
+        if key not in ("from", "to"):
+            raise ValueError(f"unknown key {short(key)}; {nearest(str(key), ('from', 'to'))}")
+    return given
+
+
+Sure: TypeAlias = Annotated[dict[Literal["from", "to"], Number], BeforeValidator(_sure_of)]
+"""Which scores of a part settle a cascade: those not below `from`, and those not above `to`."""
+
+
 class Cascade(Composite):
-    """The grade of the first grader that could decide; the next is asked only where those before it could not.
+    """The grade of the first grader that settles it; the next is asked only where none before it did.
 
-    A fault of the candidate is decided: it ends the cascade. Where none could decide, nor could the whole.
+    A grader that could decide settles it; one named in `sure` does so only by a score of at least its `from` or at
+    most its `to`. A fault of the candidate settles it too. Where none settles it, nobody could decide.
 
-    >>> given = {"type": "string_check", "operation": "eq", "input": "{{sample.output_text}}"}
-    >>> grader = Cascade(graders=[{**given, "name": "expert", "reference": "{{item.expert}}"},
-    ...                           {**given, "name": "model", "reference": "{{item.model}}"}])
-    >>> grader("FBN1", {"model": "FBN1"}).why.partition(";")[0]
-    "'model' decided: 'FBN1' equals 'FBN1'"
+    >>> given = {"type": "string_check", "input": "{{sample.output_text}}", "reference": "FBN1"}
+    >>> grader = Cascade(graders=[{**given, "name": "exact", "operation": "eq"},
+    ...                           {**given, "name": "inside", "operation": "like"}], sure={"exact": {"from": 1}})
+    >>> grader("the gene FBN1").why
+    "'inside' decided: 'the gene FBN1' contains 'FBN1'; 'exact' scored 0, which does not settle it"
     """
 
     type: Literal["cascade"] = "cascade"
-    graders: Annotated[list[Part], BeforeValidator(_in_order)]
+    graders: Annotated[list[Part], BeforeValidator(in_order)]
+    sure: dict[str, Sure] = Field(default_factory=dict)
 
     def check(self) -> None:
         if len(self.graders) < 2:
             raise ValueError("a cascade needs a grader to fall back on; give two or more, or that grader itself")
+        *earlier, last = self._members
+        for key, sure in self.sure.items():
+            if key not in self._members:
+                raise ValueError(f"sure: no grader {key!r}; {nearest(key, earlier)}")
+            if key == last:
+                raise ValueError(f"sure: {key!r} is the last, and after it there is none to ask; leave it out")
+            self._check_sure(key, sure)
+
+    def _check_sure(self, key: str, sure: Mapping[Any, float]) -> None:
+        low, high = self._members[key].range
+        reach = f"sure: {key!r} scores from {low:g} to {high:g}"
+        above, below = sure.get("from"), sure.get("to")
+        if above is not None and not low < above <= high:
+            never = "every score would settle it" if above <= low else "none would settle it"
+            raise ValueError(f"{reach}, so from {above:g} {never}; put it above {low:g}, to {high:g}")
+        if below is not None and not low <= below < high:
+            never = "every score would settle it" if below >= high else "none would settle it"
+            raise ValueError(f"{reach}, so to {below:g} {never}; put it from {low:g} to below {high:g}")
+        if above is not None and below is not None and above <= below:
+            raise ValueError(f"sure: {key!r} from {above:g} and to {below:g} is every score; leave a gap to ask about")
 
     @property
     def members(self) -> Mapping[str, Grader]:
@@ -194,23 +231,56 @@ class Cascade(Composite):
 
     @cached_property
     def _range(self) -> tuple[float, float]:
-        lows, highs = zip(*(part.range for part in self.graders), strict=True)
+        lows, highs = zip(*map(self._settling, self._members), strict=True)
         return min(lows), max(highs)
+
+    def _settling(self, key: str) -> tuple[float, float]:
+        """The lowest and the highest score by which a part settles it."""
+        low, high = self._members[key].range
+        sure = self.sure.get(key)
+        if sure is None:
+            return low, high
+        return (low if "to" in sure else sure["from"]), (high if "from" in sure else sure["to"])
 
     def steps(self, sample: Sample, item: Item) -> Steps:
         parts: dict[str, Grade] = {}
         for key, part in self.members.items():
             (parts[key],) = yield [Call(part, sample, item)]
-            if parts[key].score is not None:
+            if self._settles(key, parts[key]):
                 break
-        return self._first_decided(parts)
+        return self._first_settled(parts)
 
-    def _first_decided(self, parts: Mapping[str, Grade]) -> Grade:
+    def _settles(self, key: str, grade: Grade) -> bool:
+        sure = self.sure.get(key)
+        if grade.score is None or sure is None:
+            return grade.score is not None
+        high_enough = "from" in sure and grade.score >= sure["from"]
+        return high_enough or ("to" in sure and grade.score <= sure["to"]) or spoiled(grade)
+
+    def _first_settled(self, parts: Mapping[str, Grade]) -> Grade:
         *before, (key, last) = parts.items()
         usage = usage_of(parts.values())
-        failed = [f"{name!r} could not decide: {grade.why}" for name, grade in before]
+        passed = [
+            f"{name!r} could not decide: {grade.why}"
+            if grade.score is None
+            else f"{name!r} scored {grade.score:.6g}, which does not settle it"
+            for name, grade in before
+        ]
         error = last.error and GradeError(last.error.kind, last.error.fault, f"part {key!r}: {last.error.detail}")
         if last.score is None:
-            return Grade(None, "; ".join([*failed, f"{key!r} could not decide: {last.why}"]), error, parts, usage=usage)
-        why = "; ".join([f"{key!r} decided: {last.why}", *failed])
-        return Grade(last.score, why, error, parts, extracted=last.extracted, usage=usage)
+            return Grade(None, "; ".join([*passed, f"{key!r} could not decide: {last.why}"]), error, parts, usage=usage)
+        score, decided = last.score, f"{key!r} decided: {last.why}"
+        if key in self.sure and spoiled(last) and (score := self._least_from(key, last.score)) != last.score:
+            decided = f"{decided}, so it counts as {score:.6g}, the least that could have come of it"
+        return Grade(score, "; ".join([decided, *passed]), error, parts, extracted=last.extracted, usage=usage)
+
+    def _least_from(self, key: str, score: float) -> float:
+        """The least an output that this part can read might get, from it or from those after it."""
+        keys = list(self._members)
+        least = min(self._settling(name)[0] for name in keys[keys.index(key) :])
+        return least if math.isfinite(least) else min(score, 0.0)
+
+
+def settled_by(grade: Grade) -> str | None:
+    """The name of the part that settled a cascade's grade, which is the last of its `parts`; None where none did."""
+    return next(reversed(list(grade.parts)), None) if grade.score is not None else None

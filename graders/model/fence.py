@@ -1,7 +1,8 @@
 """Fence: what a candidate wrote is shown to a judge as data, between marks that the candidate cannot know.
 
-A mark is a hash of the text it encloses: no text can hold its own, and the same text has the same mark, so that an
-answer can be kept. Names are blinded and the control tokens of chat templates are broken before.
+A mark is a hash of the text it encloses, keyed by the grader's definition: no text can hold its own, none can tell that
+of another, and the same text has the same mark, so that an answer can be kept. Names are blinded and the control tokens
+of chat templates are broken before.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ NOTE = (
 
 _CONTROL = re.compile(
     r"<(?=[|｜])|<(?=/?(?:start_of_turn|end_of_turn|bos|eos|s|unk|pad)>)"
-    r"|<(?=</?SYS>>)|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS)\])",
+    r"|<(?=</?SYS>>)|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])",
     re.IGNORECASE,
 )
 """The first character of what chat templates (Llama, Qwen, Gemma, Mistral, Phi, DeepSeek) read as more than text."""
@@ -30,9 +31,10 @@ _CONTROL = re.compile(
 class Fence:
     """Puts a sample's values into a judge's messages, and remembers them."""
 
-    def __init__(self, blind: Sequence[str] = (), marks: bool = True) -> None:
+    def __init__(self, blind: Sequence[str] = (), marks: bool = True, definition: str = "") -> None:
         self.values: list[str] = []
         self._marks = marks
+        self._key = blake2b(definition.encode("utf-8", "surrogatepass")).digest()
         names = sorted(blind, key=len, reverse=True)
         self._names = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in names), re.IGNORECASE)
         self._blind = bool(names)
@@ -49,5 +51,5 @@ class Fence:
         if not self._marks:
             return text
         text = _CONTROL.sub(lambda found: f"{found[0]} ", text)
-        mark = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, person=b"assay fence").hexdigest()
+        mark = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=self._key).hexdigest()
         return f'<data id="{mark}">\n{text}\n</data id="{mark}">'

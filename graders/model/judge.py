@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from graders.composite import together
-from graders.grade import Grade, GradingError, GradingStopped
+from graders.grade import Grade, GradingError, GradingStopped, Usage
 from graders.grader import Grader
 from graders.model.fence import NOTE, Fence
 from graders.model.messages import Messages, rendered, with_note
@@ -70,6 +72,22 @@ class Judge(Grader):
     def _none_when_empty(cls, given: SamplingParams | None) -> SamplingParams | None:
         return None if given == SamplingParams() else given
 
+    @model_validator(mode="after")
+    def _canary_can_sing(self) -> Self:
+        if self.canary is None:
+            return self
+        if self.substance and (reason := lacks_substance([self.canary.output])):
+            raise ValueError(
+                f"canary.output {reason}, which 'substance' never shows to the judge; give one that it sees"
+            )
+        low, high = self.range
+        if self.canary.at_most is not None and not low <= self.canary.at_most < high:
+            raise ValueError(
+                f"canary.at_most {self.canary.at_most:g} must be from {low:g}, the lowest score, to below {high:g}, "
+                "the highest"
+            )
+        return self
+
     @abstractmethod
     async def judged(self, sample: Sample, item: Item, keep: bool = True) -> Grade:
         """The judge's grade of one sample; `keep` says whether answers may come from the cache and go there."""
@@ -104,15 +122,20 @@ class Judge(Grader):
         self._gradings += 1
         if not due:
             return await self.judged(sample, item)
-        praised = await self._try_canary(canary, item)
-        grade = await self.judged(sample, item)
-        return replace(grade, usage=together(used.usage for used in (grade, praised) if used and used.usage))
+        used = await self._try_canary(canary, item)
+        try:
+            grade = await self.judged(sample, item)
+        except GradingError as problem:
+            problem.usage = together(usage for usage in (problem.usage, used) if usage)
+            raise
+        return replace(grade, usage=together(usage for usage in (grade.usage, used) if usage))
 
-    async def _try_canary(self, canary: Canary, item: Item) -> Grade | None:
+    async def _try_canary(self, canary: Canary, item: Item) -> Usage | None:
+        """What it used. Raises GradingStopped where the judge praises the answer."""
         try:
             grade = await self.judged(Sample(canary.output), canary.item or item, keep=False)
-        except GradingError:  # it could not be judged now: no sign of praise
-            return None
+        except GradingError as problem:  # it could not be judged now: no sign of praise
+            return problem.usage
         low, high = self.range
         most = (low + high) / 2 if canary.at_most is None else canary.at_most
         if grade.score is not None and grade.score > most:
@@ -120,7 +143,7 @@ class Judge(Grader):
                 f"canary: {self.label} gave {grade.score:g} to an answer known to be bad ({short(canary.output)}), "
                 f"which may get {most:g} at most; its scores cannot be trusted: {grade.why}"
             )
-        return grade
+        return grade.usage
 
     # What subclasses use.
 
@@ -130,9 +153,18 @@ class Judge(Grader):
         Raises GradingError: where a variable has no value, and (`unresponsive_reward_error`, the candidate's fault)
         where all that the candidate wrote says nothing.
         """
-        fence = Fence(self.blind, self.fence)
+        fence = self.new_fence()
         filled = rendered(messages, sample, item, fence.shown)
         return self.guarded(filled, fence)
+
+    def new_fence(self) -> Fence:
+        """A fence for one question, with marks of this definition's own; those of another draw are the same."""
+        return Fence(self.blind, self.fence, self._marks_key)
+
+    @cached_property
+    def _marks_key(self) -> str:
+        wire = {name: value for name, value in self.to_wire().items() if name != "draw"}
+        return json.dumps(wire, sort_keys=True)
 
     def guarded(self, filled: list[dict[str, Any]], fence: Fence) -> list[dict[str, Any]]:
         """Messages in which a fence has put values, with the judge told of its marks; raises as `shown` does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -63,12 +64,15 @@ class LabelModel(Judge):
         return self.shown(self.input, sample, item)
 
     async def judged(self, sample: Sample, item: Item, keep: bool = True) -> Grade:
-        form = Form("label", form_of(steps=STEPS, result={"type": "string", "enum": self.labels}))
-        reply = await self.ask(self.messages(sample, item), form, self._read, keep)
+        reply = await self.ask(self.messages(sample, item), self._form, self._read, keep)
         label, said = reply.value
         passes = label in self.passing_labels
         why = f"{reply.answer.model} chose {label!r}, which {'passes' if passes else 'does not pass'}"
         return Grade(float(passes), f"{why}: {short(said, 300)}" if said else why, extracted=label, usage=reply.usage)
+
+    @cached_property
+    def _form(self) -> Form:
+        return Form("label", form_of(steps=STEPS, result={"type": "string", "enum": self.labels}))
 
     def _read(self, answer: Answer) -> tuple[str, str]:
         wire = object_in(answer)

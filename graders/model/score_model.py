@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from graders.grade import Grade
+from graders.model.expectation import MOST, TOP, Spread, spread_of
 from graders.model.judge import Judge
 from graders.model.messages import Messages
 from graders.model.verdict import STEPS, conclusion_of, form_of, number_of, object_in
@@ -41,11 +43,13 @@ class ScoreModel(Judge):
     """
 
     in_openai: ClassVar[bool] = True
+    own: ClassVar[frozenset[str]] = Judge.own | {"expectation"}
 
     type: Literal["score_model"] = "score_model"
     input: Messages
     score_range: Annotated[tuple[Number, Number], BeforeValidator(_interval)] = Field((0.0, 1.0), alias="range")
     pass_threshold: Number | None = None
+    expectation: bool = False  # the mean over the probabilities of `result`, not the number that was written
 
     @field_validator("score_range")
     @classmethod
@@ -53,6 +57,17 @@ class ScoreModel(Judge):
         if given[0] >= given[1]:
             raise ValueError(f"the lowest score must be less than the highest, and {given[0]:g} >= {given[1]:g}")
         return given
+
+    @model_validator(mode="after")
+    def _few_whole_numbers(self) -> ScoreModel:
+        low, high = self.score_range
+        whole = low >= 0 and low.is_integer() and high.is_integer()
+        if self.expectation and not (whole and high - low < MOST):
+            raise ValueError(
+                f"expectation: needs a range between whole numbers, 0 or more, that holds at most {MOST} of them, not "
+                f"[{low:g}, {high:g}]; use a range such as [0, 5], or leave 'expectation' out"
+            )
+        return self
 
     @property
     def range(self) -> tuple[float, float]:
@@ -69,18 +84,51 @@ class ScoreModel(Judge):
         return self.shown(self.input, sample, item)
 
     async def judged(self, sample: Sample, item: Item, keep: bool = True) -> Grade:
-        reply = await self.ask(self.messages(sample, item), FORM, _read, keep)
+        messages = self.messages(sample, item)
+        if self.expectation:
+            return await self._expected(messages, keep)
+        reply = await self.ask(messages, FORM, _read, keep)
         result, wire = reply.value
         low, high = self.score_range
         score = min(max(result, low), high)  # finite: `number_of` saw to it
         why = f"{reply.answer.model} gave {result:g} of {low:g} to {high:g}"
         if score != result:
             why = f"{why}, counted as {score:g}"
-        if said := conclusion_of(wire):
-            why = f"{why}: {short(said, 300)}"
-        return Grade(score, why, extracted=wire, usage=reply.usage)
+        return Grade(score, _with_conclusion(why, wire), extracted=wire, usage=reply.usage)
+
+    @cached_property
+    def _whole_numbers(self) -> Form:
+        low, high = map(int, self.score_range)
+        return Form("score", form_of(steps=STEPS, result={"type": "integer", "enum": [*range(low, high + 1)]}))
+
+    async def _expected(self, messages: list[dict[str, Any]], keep: bool) -> Grade:
+        low, high = map(int, self.score_range)
+
+        def read(answer: Answer) -> tuple[Spread, Mapping[str, Any]]:
+            result, wire = _read(answer)
+            if not low <= result <= high:
+                raise ValueError(f"'result' must be a whole number from {low} to {high}, not {result:g}")
+            return spread_of(answer, "result", low, high), wire
+
+        reply = await self.ask(messages, self._whole_numbers, read, keep, top_logprobs=TOP)
+        (mean, probabilities, share), wire = reply.value
+        chances = ", ".join(f"{number}: {probability:.1%}" for number, probability in probabilities.items())
+        why = (
+            f"{reply.answer.model} gave {mean:.4g} of {low} to {high}, the expectation over the probabilities of its "
+            f"result ({chances}); it wrote {wire['result']}"
+        )
+        spread = {
+            "probabilities": {str(number): probability for number, probability in probabilities.items()},
+            "share": share,
+        }
+        return Grade(mean, _with_conclusion(why, wire), extracted={**wire, **spread}, usage=reply.usage)
 
 
 def _read(answer: Answer) -> tuple[float, Mapping[str, Any]]:
     wire = object_in(answer)
     return number_of(wire, "result"), wire
+
+
+def _with_conclusion(why: str, wire: Mapping[str, Any]) -> str:
+    said = conclusion_of(wire)
+    return f"{why}: {short(said, 300)}" if said else why

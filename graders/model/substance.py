@@ -41,8 +41,6 @@ OPENERS = frozenset(
         "lets think",
         "lets solve",
         "to solve this problem",
-        "sure",
-        "okay",
         "解",
         "解答",
         "かいせつ",
@@ -53,7 +51,7 @@ OPENERS = frozenset(
         "réponse",
     }
 )
-LONGEST = 60  # characters; nothing longer is an opener
+LONGEST = 60  # letters and digits; nothing with more is an opener
 
 
 def lacks_substance(texts: Sequence[str]) -> str:
@@ -65,17 +63,33 @@ def lacks_substance(texts: Sequence[str]) -> str:
 
 
 def _nothing_in(text: str) -> str:
-    if len(text) > LONGEST and any(map(str.isalnum, text)):
+    if sum(map(str.isalnum, text[: 4 * LONGEST])) > LONGEST:  # nearly always, and quick to find out
         return ""
-    words = "".join(character if character.isalnum() else " " for character in _plain(text)).split()
+    seen = [character for character in text if not _is_unseen(character)]
+    words = "".join(character if character.isalnum() else " " for character in seen).split()
     if not words:
-        return "holds no letter and no digit"
-    return "is only the opening of an answer" if " ".join(words) in OPENERS else ""
+        return "" if any(map(_is_sign, seen)) else "holds no letter, digit or sign"
+    few = sum(map(len, words)) <= LONGEST
+    return "is only the opening of an answer" if few and _folded(" ".join(words)) in _OPENERS else ""
 
 
-def _plain(text: str) -> str:
-    """Folded and in lower case, without apostrophes and what is not shown."""
-    folded = unicodedata.normalize("NFKC", text[: 4 * LONGEST]).casefold()
-    return "".join(
-        character for character in folded if character not in "'’`" and unicodedata.category(character) != "Cf"
-    )
+def _is_unseen(character: str) -> bool:
+    """Apostrophes, accents by themselves, and what shows nothing: they neither say something nor part a word."""
+    if character.isascii():
+        return character in "'`"
+    return character in _BLANKS or unicodedata.category(character) in ("Cf", "Mn", "Mc", "Me")
+
+
+def _is_sign(character: str) -> bool:
+    """Whether it may be an answer by itself, as ∞ and ∅ are; what ASCII has is what master keys are made of."""
+    return not character.isascii() and unicodedata.category(character) in ("Sm", "So")
+
+
+def _folded(text: str) -> str:
+    """In lower case and without accents."""
+    parted = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(character for character in parted if not unicodedata.combining(character))
+
+
+_BLANKS = "’\u115f\u1160\u2800\u3164\uffa0\ufffd"  # letters and symbols by their category, with nothing to see
+_OPENERS = frozenset(map(_folded, OPENERS))

@@ -1,4 +1,4 @@
-"""Verdict: the strict reading of the one field in which a judge answers. Never a number found in prose."""
+"""Verdict: the strict reading of the fields in which a judge answers. Never a number found in prose."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graders.sample import read_json
+from graders.sample import read_json, scan_json
 from graders.service.question import Answer
 from graders.template import short
 
@@ -23,6 +23,7 @@ STEPS: Mapping[str, Any] = {
 
 _THOUGHTS = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 _FENCED = re.compile(r"\s*```(?:json)?[ \t]*\n(.*)\n[ \t]*```\s*", re.DOTALL)
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def form_of(**properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,9 +41,7 @@ def object_in(answer: Answer) -> dict[str, Any]:
 
     Leading thoughts between <think> and </think> are not part of an answer, nor is one code fence around all of it.
     """
-    text = _THOUGHTS.sub("", answer.text, count=1) if answer.text.lstrip().startswith("<think>") else answer.text
-    if fenced := _FENCED.fullmatch(text):
-        text = fenced[1]
+    text, _ = _bare(answer.text)
     try:
         value = read_json(text)
     except ValueError as problem:
@@ -50,6 +49,49 @@ def object_in(answer: Answer) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object is expected, not {type(value).__name__}: {short(answer.text, 120)}")
     return value
+
+
+def _bare(text: str) -> tuple[str, int]:
+    """An answer without leading thoughts and without the code fence around the rest, and where in it that begins."""
+    thoughts = _THOUGHTS.match(text)
+    start = thoughts.end() if thoughts else 0
+    if fenced := _FENCED.fullmatch(text, start):
+        return fenced[1], fenced.start(1)
+    return text[start:], start
+
+
+def span_of(text: str, name: str) -> tuple[int, int]:
+    """Where the value of a field begins and ends in an answer that `object_in` has read; of the object itself only.
+
+    >>> text = '{"steps": [{"result": 1}], "result": 4}'
+    >>> text[slice(*span_of(text, "result"))]
+    '4'
+    """
+    bare, begin = _bare(text)
+    place = bare.index("{")
+    while bare[place] != "}":
+        key, place = scan_json(bare, _past_space(bare, place + 1))
+        start = _past_space(bare, _past_space(bare, place) + 1)  # the colon stands between
+        _, end = scan_json(bare, start)
+        if key == name:
+            return begin + start, begin + end
+        place = _past_space(bare, end)
+    raise ValueError(f"the field {name!r} is missing")
+
+
+def _past_space(text: str, place: int) -> int:
+    found = _SPACE.match(text, place)
+    assert found is not None
+    return found.end()
+
+
+def check_keys(wire: Any, keys: Sequence[str], where: str) -> None:
+    """Raise ValueError unless this is an object with these keys and no others."""
+    if not isinstance(wire, Mapping):
+        raise ValueError(f"{where} must be an object, not {short(wire)}")
+    for words, names in (("lacks", set(keys) - wire.keys()), ("has the unknown key", wire.keys() - set(keys))):
+        if names:
+            raise ValueError(f"{where} {words} {', '.join(map(repr, sorted(names)[:5]))}")
 
 
 def field_of(wire: Mapping[str, Any], name: str) -> Any:
@@ -68,6 +110,22 @@ def number_of(wire: Mapping[str, Any], name: str) -> float:
         return float(value)
     except OverflowError:
         raise ValueError(f"{name!r} is too large a number") from None
+
+
+def truth_of(wire: Mapping[str, Any], name: str) -> bool:
+    """The true or false in a field; neither a number nor a text is one."""
+    value = field_of(wire, name)
+    if not isinstance(value, bool):
+        raise ValueError(f"{name!r} must be true or false, not {short(value)}")
+    return value
+
+
+def text_of(wire: Mapping[str, Any], name: str) -> str:
+    """The text in a field."""
+    value = field_of(wire, name)
+    if not isinstance(value, str):
+        raise ValueError(f"{name!r} must be a text, not {short(value)}")
+    return value
 
 
 def choice_of(wire: Mapping[str, Any], name: str, choices: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from graders.offline.cache import Cache, cache_key
 from graders.offline.encode import Hashes, encode, hashes, json_string
 from graders.offline.sources import Raw, Source
 from graders.rows import OUTPUT, GradingRow, grading_row
-from graders.statistics import Note, note_of
+from graders.statistics import Asked, Note, note_of
 from graders.template import nearest
 
 
@@ -60,6 +60,11 @@ class Job:
     @property
     def waits(self) -> bool:
         return any(grader.waits for grader in self.graders.values())
+
+    @cached_property
+    def judged(self) -> Mapping[str, Grader]:
+        """The graders that ask judge models."""
+        return {name: grader for name, grader in self.graders.items() if grader.models()}
 
     def row(self, raw: Raw) -> GradingRow:
         """The row as it is graded; ValueError with its place where it is none."""
@@ -117,6 +122,14 @@ class Job:
         grades = {name: found[name] if name in found else fresh[name] for name in self.graders}
         return self._written([(thing, grades)], kept)[0]
 
+    async def judged_grades(self, thing: Prepared) -> dict[str, Grade | None]:
+        """What the graders that ask judge models say of a row, by name; None where the cache has it. Kept nowhere."""
+        found = self._kept([thing]).get(thing.hashes.given, {})
+        asked = {name: grader for name, grader in self.judged.items() if name not in found}
+        sample, item = thing.row.sample, thing.row.item
+        answers = await asyncio.gather(*(grader.call_async(sample, item) for grader in asked.values()))
+        return dict.fromkeys(self.judged) | dict(zip(asked, answers, strict=True))
+
     @cached_property
     def _store(self) -> Cache | None:
         return None if self.cache is None else Cache(self.cache)  # a process each: no connection crosses a fork
@@ -137,7 +150,7 @@ class Job:
         kept: dict[bytes, dict[str, Grade]] = {}
         for key, grade in self._store.find(list(owners)).items():
             given, name = owners[key]
-            kept.setdefault(given, {})[name] = grade
+            kept.setdefault(given, {})[name] = _as_kept(grade)
         return kept
 
     def _written(
@@ -160,9 +173,20 @@ class Job:
         return lines
 
     def _line(self, thing: Prepared, grades: Mapping[str, Grade], texts: Mapping[str, str], cached: int) -> Line:
-        notes = [note_of(grade) for grade in grades.values()]
+        notes = self._notes(grades, thing)
         row = thing.row
         return Line(self._text(thing, texts), row.id, row.place, notes, thing.cluster, thing.group, cached)
+
+    def _notes(self, grades: Mapping[str, Grade], thing: Prepared) -> list[Note]:
+        if not self.judged:
+            return [note_of(grade) for grade in grades.values()]
+        from graders.algebra.route import settled_by
+
+        length = len(thing.row.sample.output_text)
+        return [
+            note_of(grade, Asked(grade.usage, length, settled_by(grade)) if name in self.judged else None)
+            for name, grade in grades.items()
+        ]
 
     def _text(self, thing: Prepared, texts: Mapping[str, str]) -> bytes:
         """`{"id", ...the grade..., "row"}`, or `{"id", "grades": {name: grade}, "row"}` of several graders."""
@@ -181,9 +205,19 @@ class Job:
                 return None
             if [grade["grader"] for grade in grades] != list(self.identities.values()):
                 return None
-            return [note_of(Grade.from_wire(grade)) for grade in grades]
+            return self._notes(
+                {name: Grade.from_wire(grade) for name, grade in zip(self.graders, grades, strict=True)}, thing
+            )
         except (ValueError, LookupError, TypeError, AttributeError):
             return None
+
+
+def _as_kept(grade: Grade) -> Grade:
+    """A grade from the cache: whatever calls it once took cost nothing now."""
+    if grade.usage is None:
+        return grade
+    usage = {model: {"kept": counts.get("calls", 0) + counts.get("kept", 0)} for model, counts in grade.usage.items()}
+    return replace(grade, usage=usage, parts={name: _as_kept(part) for name, part in grade.parts.items()})
 
 
 def _label(row: GradingRow, key: str) -> str:

@@ -5,7 +5,10 @@ Shared by all event loops of the process; a caller is told how long to wait, and
 
 from __future__ import annotations
 
+import math
+import threading
 import time
+from collections.abc import Callable
 
 from graders.service.settings import Service
 
@@ -18,13 +21,14 @@ BURST = 1.0  # seconds of allowance that may be used at once
 class Allowance:
     """So much a minute, spread evenly (the generic cell rate algorithm, ITU-T I.371, annex A)."""
 
-    def __init__(self, per_minute: float) -> None:
+    def __init__(self, per_minute: float, burst: float = BURST) -> None:
         self.seconds_each = 60.0 / per_minute
+        self.burst = burst
         self.due = 0.0  # when what was taken so far is earned
 
     def take(self, amount: float, now: float) -> float:
         """Take an amount; gives the seconds to wait until it may be used."""
-        start = max(self.due, now - BURST)
+        start = max(self.due, now - self.burst)
         self.due = start + amount * self.seconds_each
         return max(0.0, start - now)
 
@@ -37,62 +41,79 @@ class Pace:
     """The limits of a service, its wishes to be left alone, and its circuit breaker.
 
     After ten failures in a row the circuit opens: nobody asks for `PAUSE` seconds, then one call tries; the others
-    follow when it succeeds.
+    follow when it succeeds. Of calls sent before the last success came no failure counts: many that were under way
+    together may fail together, and the service be well. `clock` gives seconds that only rise.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
         self._requests = Allowance(service.requests_per_minute) if service.requests_per_minute else None
         self._tokens = Allowance(service.tokens_per_minute) if service.tokens_per_minute else None
+        self._longest = service.timeout
+        self._lock = threading.Lock()
         self._quiet_until = 0.0
         self._failures = 0
         self._failing_since = 0.0
-        self._trying = False
-        self.answered = False  # whether it ever has: what it refuses then is about the one question
+        self._well_at = -math.inf  # when it last answered
+        self._trial_ends = 0.0  # when the one call that tries is over, however it ends
+        self.reached = False  # whether anything has come from it, if only an error
+        self.answered = False  # whether it has answered a question: what it refuses then is about the one question
 
     def closed(self) -> float:
         """Seconds after which to ask again whether it may be asked; at 0 the caller has its turn."""
-        if (left := self._quiet_until - time.monotonic()) > 0:
-            return left
-        if self._failures >= FAILURES:
-            if self._trying:
-                return LOOK_AGAIN
-            self._trying = True
-        return 0.0
+        with self._lock:
+            now = self.clock()
+            if (left := self._quiet_until - now) > 0:
+                return left
+            if self._failures >= FAILURES:
+                if self._trial_ends > now:
+                    return LOOK_AGAIN
+                self._trial_ends = now + self._longest
+            return 0.0
 
     def take(self, tokens: int) -> float:
         """Take one request and so many tokens; gives the seconds to wait before it may be sent."""
         if self._requests is None and self._tokens is None:
             return 0.0
-        now = time.monotonic()
-        return max(
-            0.0 if self._requests is None else self._requests.take(1, now),
-            0.0 if self._tokens is None else self._tokens.take(tokens, now),
-        )
+        with self._lock:
+            now = self.clock()
+            return max(
+                0.0 if self._requests is None else self._requests.take(1, now),
+                0.0 if self._tokens is None else self._tokens.take(tokens, now),
+            )
 
     def used(self, tokens: int, estimated: int) -> None:
         """Tell what a call really took."""
         if self._tokens is not None:
-            self._tokens.correct(tokens - estimated)
+            with self._lock:
+                self._tokens.correct(tokens - estimated)
 
     def hold(self, seconds: float) -> None:
         """Leave the service alone for so long."""
-        self._quiet_until = max(self._quiet_until, time.monotonic() + seconds)
+        self._quiet_until = max(self._quiet_until, self.clock() + seconds)
 
     def succeeded(self) -> None:
-        self.answered, self._failures, self._trying = True, 0, False
+        self.answered = True
+        self.turned_away()
 
     def turned_away(self) -> None:
-        """It answered, if only that it has too much to do: no sign of an outage."""
-        self._failures, self._trying = 0, False
+        """It answered, if only that it will not now, or not this: no sign of an outage."""
+        self.reached, self._failures, self._trial_ends, self._well_at = True, 0, 0.0, self.clock()
 
-    def failed(self) -> float:
-        """Count a failure; gives the seconds for which nothing else has come, 0 while it is no outage."""
-        now = time.monotonic()
-        if not self._failures:
-            self._failing_since = now
-        self._failures += 1
-        self._trying = False
-        if self._failures < FAILURES:
-            return 0.0
-        self.hold(PAUSE)
-        return now - self._failing_since
+    def failed(self, sent: float) -> float:
+        """Count the failure of a call sent then; gives the seconds for which nothing else has come.
+
+        0 while it is no outage.
+        """
+        with self._lock:
+            now = self.clock()
+            if sent < self._well_at:
+                return 0.0
+            if not self._failures:
+                self._failing_since = now
+            self._failures += 1
+            self._trial_ends = 0.0
+            if self._failures < FAILURES:
+                return 0.0
+            self.hold(PAUSE)
+            return now - self._failing_since

@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 from graders.grade import GradingError, Usage
 from graders.sample import read_json
+from graders.service.redact import redacted, without_secrets
 from graders.service.settings import Route
 from graders.template import short
 
 
-class Form(NamedTuple):
+@dataclass(frozen=True)
+class Form:
     """The JSON object a judge must answer with: its name, and its JSON schema."""
 
     name: str
     schema: Mapping[str, Any]
+
+    @cached_property
+    def as_response_format(self) -> str:
+        form = {"name": self.name, "strict": True, "schema": self.schema}
+        return _COMPACT.encode({"type": "json_schema", "json_schema": form})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +51,14 @@ class Answer:
     logprobs: Sequence[Mapping[str, Any]] | None = None  # token by token, as the service tells them
 
 
-def body_of(question: Question, route: Route) -> dict[str, Any]:
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
+
+def body_of(question: Question, route: Route) -> bytes:
     """The request's JSON."""
     service = route.service
     body: dict[str, Any] = {"model": route.model, "messages": chat_messages(question, service.structured_output)}
-    if service.structured_output == "json_schema":
-        form = {"name": question.form.name, "strict": True, "schema": question.form.schema}
-        body["response_format"] = {"type": "json_schema", "json_schema": form}
-    elif service.structured_output == "json_object":
+    if service.structured_output == "json_object":
         body["response_format"] = {"type": "json_object"}
     for name, value in question.params.items():
         body[service.max_tokens_key if name == "max_completions_tokens" else name] = value
@@ -58,7 +66,10 @@ def body_of(question: Question, route: Route) -> dict[str, Any]:
         body.setdefault(service.max_tokens_key, service.max_completion_tokens)
     if question.top_logprobs:
         body |= {"logprobs": True, "top_logprobs": question.top_logprobs}
-    return body
+    text = _COMPACT.encode(body)
+    if service.structured_output == "json_schema":
+        text = f'{text[:-1]},"response_format":{question.form.as_response_format}}}'
+    return text.encode()
 
 
 def chat_messages(question: Question, structured_output: str) -> list[dict[str, Any]]:
@@ -112,7 +123,8 @@ def answer_of(raw: bytes, model: str) -> Answer:
     judge refused.
     """
     try:
-        wire = read_json(raw.decode("utf-8"))
+        whole = without_secrets(raw.decode("utf-8"))  # which a server may say again
+        wire = read_json(whole)
         choice = wire["choices"][0]
         message = choice["message"]
         usage = {model: counts_of(wire.get("usage"))}
@@ -122,7 +134,7 @@ def answer_of(raw: bytes, model: str) -> Answer:
         finish = choice.get("finish_reason")
     except (ValueError, LookupError, TypeError, AttributeError) as problem:
         reason = f"{type(problem).__name__}: {problem}"
-        raise BrokenAnswerError(f"the answer is no chat completion ({short(reason)}): {short(raw[:200])}") from None
+        raise BrokenAnswerError(f"the answer is no chat completion ({short(redacted(reason))}): {_seen(raw)}") from None
     if refusal or finish == "content_filter":
         said = short(refusal) if isinstance(refusal, str) else "its service's content filter stopped it"
         raise GradingError("model_grader_refusal_error", f"the judge {model} refused: {said}", "grader", usage)
@@ -135,8 +147,13 @@ def answer_of(raw: bytes, model: str) -> Answer:
     if isinstance(text, list):  # some servers answer in parts
         text = "".join(part.get("text", "") for part in text if isinstance(part, Mapping))
     if not isinstance(text, str):
-        raise BrokenAnswerError(f"the answer holds no text: {short(raw[:200])}")
+        raise BrokenAnswerError(f"the answer holds no text: {_seen(raw)}")
     return Answer(text, usage, served if isinstance(served, str) else model, logprobs)
+
+
+def _seen(raw: bytes) -> str:
+    """The beginning of a body, as a message shows it."""
+    return short(redacted(raw[:2000].decode("utf-8", "replace")), 120)
 
 
 def counts_of(usage: Any) -> dict[str, int]:

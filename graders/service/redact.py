@@ -16,8 +16,13 @@ def remember(secret: str) -> None:
         _known.add(secret)
 
 
-def redacted(text: str) -> str:
-    """The text without the secrets that are known, and without what has the shape of a key."""
+def without_secrets(text: str) -> str:
+    """The text without the secrets that are known."""
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, "<key>")
-    return _SHAPES.sub("<key>", text)
+    return text
+
+
+def redacted(text: str) -> str:
+    """The text without the secrets that are known, and without what has the shape of a key."""
+    return _SHAPES.sub("<key>", without_secrets(text))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -25,14 +27,33 @@ from graders.service.pace import Pace
 from graders.service.question import Answer, BrokenAnswerError, Question, answer_of, body_of
 from graders.service.redact import redacted
 from graders.service.settings import Route, Settings, read_settings
-from graders.service.wire import Response, Wire, WireError, open_wire
+from graders.service.wire import NotInstalledError, RefusedError, Response, Wire, WireError, check_installed, open_wire
 from graders.template import short
 
 FILE_OF_JUDGES = "ASSAY_JUDGES"
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds, of the exponential part of a wait before another try
 UNKNOWN_ANSWER = 256  # tokens of an answer that nothing bounds, where only pace and price estimates need one
+MOST_IMAGE_TOKENS = 50_000  # of one image, where the most that a call can cost is told
+LONGEST_HOLD = 600.0  # seconds, whatever a service asks for
 RETRIED = (408, 409, 429)
+FINAL = (401, 402, 403, 404)  # about who asks what, and so the same for every question
+UNPAID = ("insufficient_quota", "billing_not_active", "billing_hard_limit_reached")
+FILTERED = ("content_filter", "content_policy_violation", "invalid_prompt")
+TOO_LONG = ("context_length_exceeded", "string_above_max_length", "exceed_context_size_error")
 Value = TypeVar("Value")
+
+
+class _Failure(NamedTuple):
+    """A try that brought no answer, where another may."""
+
+    kind: str
+    said: str
+    asked_to_wait: float | None = None
+    refused: bool = False  # nothing listens there
+
+
+class _UnreadableError(Exception):
+    """An answer came, and it cannot be read."""
 
 
 class Reply(NamedTuple, Generic[Value]):
@@ -73,19 +94,25 @@ class Services:
     def check_ready(self, model: str, longest: int | None = None) -> None:
         """Raise ValueError where this model cannot be asked; `longest` bounds an answer in tokens."""
         self.settings.check_ready(model)
+        service = self.settings.route(model).service
+        check_installed(service)
+        if self.ledger.budget is not None:
+            self._bound(model, longest or service.max_completion_tokens)
+
+    def _bound(self, model: str, longest: int | None) -> int:
+        """The most tokens of an answer. Raises ValueError where what one can cost has no bound."""
         route = self.settings.route(model)
-        if self.ledger.budget is None:
-            return
         if route.model not in self.settings.prices:
             raise ValueError(
                 f"a budget needs the price of {route.model!r}; write prices: {{{route.model}: {{input: ..., "
-                "output: ...} (dollars per million tokens; 0 where it is free) into the file of judges"
+                "output: ...}}} (dollars per million tokens; 0 where it is free) into the file of judges"
             )
-        if longest is None and route.service.max_completion_tokens is None:
+        if longest is None:
             raise ValueError(
                 f"a budget needs a bound on the answers of {model!r}: set max_completions_tokens in the grader's "
                 f"sampling_params, or max_completion_tokens for the service {route.name!r} in the file of judges"
             )
+        return longest
 
     def close(self) -> None:
         """Write what waits to be written. Connections close with their event loop."""
@@ -96,37 +123,18 @@ class Services:
         """A judge's answer as `read` has it. Where `read` raises ValueError the judge is asked once more.
 
         Raises GradingError (`model_grader_parse_error`, `model_grader_refusal_error`, `model_grader_server_error`,
-        `overloaded`, `timeout`) for this question, GradingStopped where no question could be answered.
+        `overloaded`, `timeout`, `not_installed`) for this question, GradingStopped where no question could be answered.
         """
         route = self.settings.route(question.model)
-        body = _encoded(body_of(question, route))
-        key = answer_key(question.asker, route.model, body)
+        body = body_of(question, route)
+        key = answer_key(question.asker, route.model, body) if question.keep else b""
         if question.keep and (kept := self._kept(key, route.model, read)) is not None:
             return kept
         if self.dry:
             raise self._estimated(question, route, body)
         if not question.keep:
             return await self._read(question, route, body, read)
-        under_way = self._here().under_way
-        if (same := under_way.get(key)) is not None:  # asked this moment for another row
-            reply: Reply[Value] = await asyncio.shield(same)
-            return reply._replace(usage={route.model: {"kept": 1}})
-        under_way[key] = asked = asyncio.get_running_loop().create_future()
-        try:
-            reply = await self._read(question, route, body, read)
-        except BaseException as problem:
-            if isinstance(problem, Exception):
-                asked.set_exception(problem)
-                asked.exception()  # seen, should nobody else wait for it
-            else:
-                asked.cancel()
-            raise
-        finally:
-            del under_way[key]
-        asked.set_result(reply)
-        if self._answers is not None:
-            self._answers.keep(key, reply.answer)
-        return reply
+        return await self._once(question, route, body, key, read)
 
     def _kept(self, key: bytes, model: str, read: Callable[[Answer], Value]) -> Reply[Value] | None:
         answer = None if self._answers is None else self._answers.find(key, model)
@@ -137,6 +145,39 @@ class Services:
         except ValueError:  # kept by a grader that read it otherwise
             return None
 
+    async def _once(
+        self, question: Question, route: Route, body: bytes, key: bytes, read: Callable[[Answer], Value]
+    ) -> Reply[Value]:
+        """The reply to a question that is asked once, however many rows ask it at this moment."""
+        under_way = self._here().under_way
+        while (same := under_way.get(key)) is not None:
+            try:
+                reply: Reply[Value] = await asyncio.shield(same)
+            except asyncio.CancelledError:
+                if not same.cancelled():
+                    raise
+            except GradingError as problem:  # which used nothing for this row
+                error = problem.error
+                raise GradingError(error.kind, error.detail, error.fault) from None
+            else:
+                return reply._replace(usage={route.model: {"kept": 1}})
+        under_way[key] = asked = asyncio.get_running_loop().create_future()
+        try:
+            reply = await self._read(question, route, body, read)
+        except Exception as problem:
+            asked.set_exception(problem)
+            asked.exception()  # seen, should nobody else wait for it
+            raise
+        except BaseException:
+            asked.cancel()
+            raise
+        finally:
+            del under_way[key]
+        asked.set_result(reply)
+        if self._answers is not None:
+            self._answers.keep(key, reply.answer)
+        return reply
+
     async def _read(
         self, question: Question, route: Route, body: bytes, read: Callable[[Answer], Value]
     ) -> Reply[Value]:
@@ -145,108 +186,165 @@ class Services:
             try:
                 answer = await self._answer(question, route, body)
                 used.append(answer.usage)
-                return Reply(read(answer), answer, together(used) or {})
-            except ValueError as problem:
+                value = _read_by(read, answer)
+            except _UnreadableError as problem:
                 if last:
                     detail = f"the judge {route.model} gave twice no answer that can be read: {problem}"
-                    raise GradingError("model_grader_parse_error", detail, "grader", together(used)) from None
-                body = _encoded(body_of(_with_correction(question, answer.text, str(problem)), route))
+                    raise GradingError("model_grader_parse_error", detail, "grader", _whole(used)) from None
+                body = body_of(_with_correction(question, answer.text, str(problem)), route)
             except GradingError as problem:
                 used.append(problem.usage or {})
                 if last or problem.error.kind != "model_grader_refusal_error":
                     error = problem.error
-                    raise GradingError(error.kind, redacted(error.detail), error.fault, together(used)) from None
+                    raise GradingError(error.kind, redacted(error.detail), error.fault, _whole(used)) from None
+            else:
+                return Reply(value, answer, _whole(used))
         raise AssertionError
 
     async def _answer(self, question: Question, route: Route, body: bytes) -> Answer:
-        """One answer, counted and paid for."""
-        service = route.service
-        longest = question.params.get("max_completions_tokens") or service.max_completion_tokens
         here = self._here()
-        most = 0.0
+        if (places := here.places.get(route.name)) is None:
+            places = here.places[route.name] = asyncio.Semaphore(route.service.concurrency)
+        async with places:
+            return await self._tries(question, route, body)
+
+    async def _tries(self, question: Question, route: Route, body: bytes) -> Answer:
+        """One answer, after as many tries as it takes and the service's limits allow."""
+        service, pace = route.service, self._pace(route)
+        wire = await self._wire(route)
+        tokens = len(body) // 4 + (_longest(question, route) or UNKNOWN_ANSWER)
+        asked, end = 0, math.inf
+        failure = _Failure("timeout", "nothing was asked")
+        while asked <= service.retries:
+            await _turn(pace, tokens)
+            now = pace.clock()
+            if now >= end:
+                break
+            end = min(end, now + service.deadline)
+            asked += 1
+            try:
+                answer = await self._try(wire, question, route, body, min(service.timeout, end - now))
+            except GradingError:  # it answered, if only by a refusal
+                pace.succeeded()
+                raise
+            if isinstance(answer, Answer):
+                pace.succeeded()
+                counts = answer.usage[route.model]
+                pace.used(counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0), tokens)
+                return answer
+            failure = answer
+            self._count_failure(failure, route, pace, now)
+            wait = _wait(asked, failure.asked_to_wait)
+            if failure.asked_to_wait is not None:
+                pace.hold(wait)
+            if pace.clock() + wait > end:
+                break
+            if asked <= service.retries:
+                await asyncio.sleep(wait)
+        if failure.refused and not pace.reached:
+            raise GradingStopped(
+                f"nothing answers at {service.address} ({failure.said}); start the service {route.name!r}, or mend "
+                "its base_url"
+            )
+        detail = f"{route.name} ({route.model}), asked {asked} time{'s' * (asked > 1)}: {failure.said}"
+        raise GradingError(failure.kind, detail, "infra")
+
+    async def _try(
+        self, wire: Wire, question: Question, route: Route, body: bytes, seconds: float
+    ) -> Answer | _Failure:
+        """One try. Raises what another would not mend."""
+        try:
+            answer = await self._sent(wire, question, route, body, seconds)
+            if isinstance(answer, Answer):
+                return answer
+            kind, said = self._turned_down(answer, route, self._pace(route))
+            return _Failure(kind, said, _retry_after(answer))
+        except TimeoutError:
+            return _Failure("timeout", f"no answer within {seconds:.3g} s")
+        except (WireError, BrokenAnswerError) as problem:
+            refused = isinstance(problem, RefusedError)
+            return _Failure("model_grader_server_error", redacted(str(problem)), refused=refused)
+
+    async def _sent(
+        self, wire: Wire, question: Question, route: Route, body: bytes, seconds: float
+    ) -> Answer | Response:
+        """What came of one request, entered in the ledger; with a budget the most it can cost is set aside before."""
+        most = lost = 0.0
         if self.ledger.budget is not None:
-            most = self.ledger.bound(route.model, len(body), longest or UNKNOWN_ANSWER)  # a token has a byte at least
+            most = lost = self._most(question, route, body)
             await self.ledger.reserve(most)
         try:
-            if route.name not in here.places:
-                here.places[route.name] = asyncio.Semaphore(service.concurrency)
-            async with here.places[route.name]:
-                answer = await self._tries(route, body, len(body) // 4 + (longest or UNKNOWN_ANSWER))
+            response = await wire.post(body, seconds)
+            self._pace(route).reached = True
+            if response.status != 200:
+                lost = 0.0
+                return response
+            answer = answer_of(response.body, route.model)
+            lost = self._entered(question, route, answer.usage, most)
+            return answer
+        except RefusedError:
+            lost = 0.0
+            raise
         except GradingError as problem:
-            if problem.usage:
-                self.ledger.add(question.asker, problem.usage)
+            lost = self._entered(question, route, problem.usage or {}, most)
             raise
         finally:
             if most:
-                self.ledger.release(most)
-        self.ledger.add(question.asker, answer.usage)
-        return answer
+                self.ledger.release(most, lost)
 
-    async def _tries(self, route: Route, body: bytes, tokens: int) -> Answer:
-        service, pace = route.service, self._pace(route)
-        wire = await self._wire(route)
-        end: float | None = None
-        kind, said = "", ""
-        for number in range(1, service.retries + 2):
-            await _turn(pace, tokens)
-            began = time.monotonic()
-            end = end or began + service.deadline
-            asked_to_wait = None
-            try:
-                response = await wire.post(body, min(service.timeout, max(0.001, end - began)))
-                if response.status == 200:
-                    answer = answer_of(response.body, route.model)
-                    pace.succeeded()
-                    counts = answer.usage[route.model]
-                    pace.used(counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0), tokens)
-                    return answer
-                kind, said = self._turned_down(response, route, pace)
-                asked_to_wait = _retry_after(response)
-            except GradingError:
-                pace.succeeded()  # it answered, if only by a refusal
-                raise
-            except TimeoutError:
-                kind, said = "timeout", f"no answer within {service.timeout:g} s"
-            except (WireError, BrokenAnswerError) as problem:
-                kind, said = "model_grader_server_error", str(problem)
-            self._count_failure(kind, said, route, pace)
-            wait = _wait(number, asked_to_wait)
-            if time.monotonic() + wait > end:
-                break
-            if asked_to_wait is not None:
-                pace.hold(wait)
-            if number <= service.retries:
-                await asyncio.sleep(wait)
-        detail = f"{route.name} ({route.model}), asked {number} time{'s' * (number > 1)}: {redacted(said)}"
-        raise GradingError(kind, detail, "infra")
+    def _most(self, question: Question, route: Route, body: bytes) -> float:
+        """The most dollars that an answer can cost."""
+        try:
+            longest = self._bound(question.model, _longest(question, route))
+        except ValueError as problem:
+            raise GradingStopped(str(problem)) from None
+        images = sum(
+            part["type"] == "input_image"
+            for message in question.messages
+            if not isinstance(message["content"], str)
+            for part in message["content"]
+        )
+        # A token of text has a byte at least.
+        return self.ledger.bound(route.model, len(body) + images * MOST_IMAGE_TOKENS, longest)
 
-    def _count_failure(self, kind: str, said: str, route: Route, pace: Pace) -> None:
-        if kind == "overloaded":
+    def _entered(self, question: Question, route: Route, usage: Usage, most: float) -> float:
+        """Enter what an answer used; gives what is not known of its cost."""
+        self.ledger.add(question.asker, usage)
+        return 0.0 if {"prompt_tokens", "completion_tokens"} <= usage.get(route.model, {}).keys() else most
+
+    def _count_failure(self, failure: _Failure, route: Route, pace: Pace, sent: float) -> None:
+        if failure.kind == "overloaded":
             pace.turned_away()
             return
-        outage = pace.failed()
+        if failure.refused and not pace.reached:
+            return  # nothing ever was there: no call is held back, and the first that is through ends the run
+        outage = pace.failed(sent)
         if outage > route.service.give_up_after:
             raise GradingStopped(
                 f"{route.name} at {route.service.address} has answered nothing for {outage:.0f} s; the last try: "
-                f"{redacted(said)}"
+                f"{failure.said}"
             )
 
     def _turned_down(self, response: Response, route: Route, pace: Pace) -> tuple[str, str]:
         """The kind and words of a refusal that another try may mend; raises what it would not."""
         words, code = _words(response)
         said = f"HTTP {response.status}: {words}"
+        if code in UNPAID:
+            raise GradingStopped(f"{route.name} at {route.service.address}: {said}")
         if response.status in RETRIED or response.status >= 500:
-            if code == "insufficient_quota":
-                raise GradingStopped(f"{route.name} at {route.service.address}: {said}")
             return ("overloaded" if response.status == 429 else "model_grader_server_error"), said
-        about_one = pace.answered or code == "context_length_exceeded"
-        if about_one and response.status not in (401, 403, 404):
+        if code in FILTERED:
+            raise GradingError("model_grader_refusal_error", f"{route.name} ({route.model}): {said}", "grader")
+        if response.status not in FINAL and (pace.answered or response.status == 413 or _about_length(words, code)):
             raise GradingError("model_grader_server_error", f"{route.name} ({route.model}): {said}", "grader")
-        raise GradingStopped(f"{route.name} at {route.service.address} refuses {route.model!r}: {said}{_hint(words)}")
+        hint = _hint(words)
+        if 300 <= response.status < 400:
+            hint = f"; it redirects to {redacted(short(response.headers.get('location', '')))}, which is not followed"
+        raise GradingStopped(f"{route.name} at {route.service.address} refuses {route.model!r}: {said}{hint}")
 
     def _estimated(self, question: Question, route: Route, body: bytes) -> GradingError:
-        longest = question.params.get("max_completions_tokens") or route.service.max_completion_tokens
-        counts = {"calls": 1, "prompt_tokens": len(body) // 4, "completion_tokens": longest or UNKNOWN_ANSWER}
+        longest = _longest(question, route) or UNKNOWN_ANSWER
+        counts = {"calls": 1, "prompt_tokens": len(body) // 4, "completion_tokens": longest}
         self.ledger.add(question.asker, {route.model: counts})
         return GradingError("not_asked", "a dry run: the judge was not asked", "infra")
 
@@ -261,7 +359,11 @@ class Services:
             here.closing = self._until_the_loop_ends()
             await anext(here.closing)
         if route.name not in here.wires:
-            here.wires[route.name] = open_wire(route.service)
+            try:
+                here.wires[route.name] = open_wire(route.service)
+            except ValueError as problem:
+                kind = "not_installed" if isinstance(problem, NotInstalledError) else "model_grader_server_error"
+                raise GradingError(kind, redacted(str(problem)), "infra") from None
         return here.wires[route.name]
 
     async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
@@ -277,8 +379,17 @@ class Services:
         loop = asyncio.get_running_loop()
         here = self._loops.get(loop)
         if here is None:
+            for other in [other for other in self._loops if other.is_closed()]:
+                del self._loops[other]
             here = self._loops[loop] = _Here()
         return here
+
+
+def _read_by(read: Callable[[Answer], Value], answer: Answer) -> Value:
+    try:
+        return read(answer)
+    except ValueError as problem:
+        raise _UnreadableError(str(problem)) from None
 
 
 async def _turn(pace: Pace, tokens: int) -> None:
@@ -289,8 +400,14 @@ async def _turn(pace: Pace, tokens: int) -> None:
         await asyncio.sleep(left)
 
 
-def _encoded(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode()
+def _longest(question: Question, route: Route) -> int | None:
+    """The most tokens of an answer, where something bounds it."""
+    return question.params.get("max_completions_tokens") or route.service.max_completion_tokens
+
+
+def _whole(usages: list[Usage]) -> Usage:
+    """What all tries used together."""
+    return usages[0] if len(usages) == 1 else together(usages) or {}
 
 
 def _with_correction(question: Question, said: str, problem: str) -> Question:
@@ -303,13 +420,25 @@ def _with_correction(question: Question, said: str, problem: str) -> Question:
 
 
 def _retry_after(response: Response) -> float | None:
-    """Seconds that the service asks to be left alone for (RFC 9110, section 10.2.3; only the number form)."""
+    """Seconds that the service asks to be left alone for: a number, or a date (RFC 9110, section 10.2.3)."""
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            return min(max(0.0, float(response.headers[name]) * unit), 600.0)
-        except (KeyError, ValueError):
+        if (text := response.headers.get(name)) is None:
             continue
+        try:
+            seconds = float(text) * unit
+        except ValueError:
+            seconds = _until(text)
+        if math.isfinite(seconds):
+            return min(max(0.0, seconds), LONGEST_HOLD)
     return None
+
+
+def _until(text: str) -> float:
+    """Seconds until a date of HTTP; NaN where it is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _wait(number: int, asked: float | None) -> float:
@@ -324,10 +453,17 @@ def _words(response: Response) -> tuple[str, str]:
     text = response.body[:20_000].decode("utf-8", "replace")
     wire = parse_json(text)
     error = wire.get("error", wire) if isinstance(wire, dict) else wire
-    if isinstance(error, dict):
-        said = error.get("message") or error.get("detail") or text
-        return redacted(short(str(said), 500)), str(error.get("code") or "")
-    return redacted(short(str(error or text), 500)), ""
+    if not isinstance(error, dict):
+        return short(redacted(str(error or text)), 500), ""
+    said = error.get("message") or error.get("detail") or text
+    codes = (error.get("code"), error.get("type"))
+    return short(redacted(str(said)), 500), next((code for code in codes if isinstance(code, str)), "")
+
+
+def _about_length(words: str, code: str) -> bool:
+    """Whether it was too long for the model, as OpenAI, vLLM and llama.cpp say it."""
+    lower = words.lower()
+    return code in TOO_LONG or "context length" in lower or "context size" in lower or "context window" in lower
 
 
 def _hint(words: str) -> str:

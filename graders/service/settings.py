@@ -42,6 +42,18 @@ def web_address(url: str) -> str:
     return url
 
 
+def service_address(url: str) -> str:
+    """The address of a service, where it is one to which a path can be added. Raises ValueError for any other."""
+    parts = urlsplit(web_address(url))
+    if "@" in parts.netloc:
+        raise ValueError("a key does not belong into the address; name the variable that holds it in api_key_env")
+    if parts.query or parts.fragment:
+        raise ValueError("the address must end with its path, as in https://judge.example.com/v1, without ? and #")
+    if not url.isascii():
+        raise ValueError("the address must be written in ASCII: the host in Punycode, the rest percent-encoded")
+    return url
+
+
 class Price(Options):
     """Dollars per million tokens."""
 
@@ -60,7 +72,9 @@ class Price(Options):
 class Service(Options):
     """A server that speaks OpenAI's `POST /chat/completions`."""
 
-    base_url: Annotated[str, AfterValidator(web_address)] | None = None  # with its /v1; None: OPENAI_BASE_URL or OpenAI
+    base_url: Annotated[str, AfterValidator(service_address)] | None = (
+        None  # with its /v1; None: OPENAI_BASE_URL or OpenAI
+    )
     api_key_env: Annotated[str, Field(min_length=1)] | None = None  # the variable that holds the key, never the key
     structured_output: Literal["json_schema", "json_object", "none"] = "json_schema"
     max_tokens_key: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
@@ -72,7 +86,7 @@ class Service(Options):
     deadline: Positive = 300.0  # seconds that a call may take, with all its tries and waits
     retries: Annotated[int, Field(strict=True, ge=0)] = 5
     give_up_after: Positive = 180.0  # seconds without any answer, after ten failures in a row, that end the run
-    client: Literal["aiohttp", "openai"] = "aiohttp"  # what sends: see docs/judges.md
+    client: Literal["plain", "aiohttp", "openai"] | None = None  # what sends; None: plain, or aiohttp through a proxy
 
     @property
     def address(self) -> str:
@@ -85,6 +99,8 @@ class Service(Options):
         if self.api_key_env is None:
             return ""
         if key := os.environ.get(self.api_key_env, "").strip():
+            if not (key.isascii() and key.isprintable()):
+                raise ValueError(f"the key in {self.api_key_env} holds characters that no request can; copy it anew")
             return key
         if self.address != OPENAI_URL and self.base_url is None:
             return ""  # a server of one's own, named by OPENAI_BASE_URL, may do without
@@ -153,7 +169,7 @@ class Settings(Options):
         """Raise ValueError where this model cannot be asked: no key, an address that is none."""
         route = self.route(model)
         try:
-            web_address(route.service.address)
+            service_address(route.service.address)
             _ = route.service.key
         except ValueError as problem:
             raise ValueError(f"model {model!r}: {problem}") from None

@@ -1,18 +1,21 @@
 """Wire: one HTTP request sent, one response read. How often, and what it means, is for others to say.
 
-The address, the key and the organisation are those of the `openai` client, which reads its own variables. Two ways
-to send: aiohttp, made for a thousand calls at once, and the client itself, for its own kinds of login.
+Three ways to send: `plain`, asyncio alone, for many calls at once; aiohttp, which knows proxies; and the `openai`
+client, for those who want what it does and no other. All send the same request and give the same response.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from graders.service.redact import remember
-from graders.service.settings import Service
+from graders.service.settings import Service, service_address
 
 MOST_BYTES = 16 * 2**20  # of one answer
 PATH = "/chat/completions"
@@ -28,6 +31,14 @@ class WireError(Exception):
     """No response came: the connection was refused, reset, or closed in the middle of an answer."""
 
 
+class RefusedError(WireError):
+    """Nothing listens at the address, or there is no such host."""
+
+
+class NotInstalledError(ValueError):
+    """What is to send is not installed."""
+
+
 class Wire(Protocol):
     async def post(self, body: bytes, timeout: float) -> Response:
         """Send a request's JSON. Raises WireError, or TimeoutError after `timeout` seconds."""
@@ -35,94 +46,126 @@ class Wire(Protocol):
     async def close(self) -> None: ...
 
 
-def openai_client(service: Service, **more: Any) -> Any:
-    """An asynchronous `openai` client for a service; it retries nothing, since that is done here."""
-    import openai
+def client_of(service: Service) -> str:
+    """The name of what sends: as the service says, else `plain`, and aiohttp where there is a proxy on the way."""
+    return service.client or ("plain" if proxy_for(service.address) is None else "aiohttp")
 
-    key = service.key
-    remember(key)
-    return openai.AsyncOpenAI(api_key=key or "none", base_url=service.address, max_retries=0, **more)
+
+def check_installed(service: Service) -> None:
+    """Raise NotInstalledError where what sends is not."""
+    client = client_of(service)
+    if client != "plain" and find_spec(client) is None:
+        why = "" if service.client else " (for the proxy that the environment names)"
+        raise NotInstalledError(
+            f"{service.address} is asked with {client}{why}, which is not installed; pip install 'assay[judge]'"
+        )
 
 
 def open_wire(service: Service) -> Wire:
-    """What sends to a service, in the running event loop."""
-    return ClientWire(openai_client(service)) if service.client == "openai" else AiohttpWire(service)
+    """What sends to a service, in the running event loop. Raises ValueError where there is no key or no such client."""
+    from graders.service.plain import PlainWire
+
+    service_address(service.address)
+    remember(service.key)
+    check_installed(service)
+    client = client_of(service)
+    if client == "openai":
+        return ClientWire(service)
+    send = AiohttpWire if client == "aiohttp" else PlainWire
+    return send(f"{service.address}{PATH}", headers_of(service))
 
 
-def _proxy_for(address: str) -> str | None:
+def proxy_for(address: str) -> str | None:
     """The proxy that the environment names for an address: HTTPS_PROXY, HTTP_PROXY, NO_PROXY."""
-    from urllib.request import getproxies, proxy_bypass
-
     parts = urlsplit(address)
     return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
-class AiohttpWire:
-    """Sends with aiohttp; about a tenth of the work that the client's own stack takes for a call."""
+def headers_of(service: Service) -> dict[str, str]:
+    """The key, and the organisation and project that the environment names, as the `openai` client sends them."""
+    told = {
+        "OpenAI-Organization": os.environ.get("OPENAI_ORG_ID"),
+        "OpenAI-Project": os.environ.get("OPENAI_PROJECT_ID"),
+    }
+    headers = {"Accept": "application/json", "User-Agent": "assay"}
+    headers |= {name: value.strip() for name, value in told.items() if value and value.strip().isprintable()}
+    if key := service.key:
+        headers["Authorization"] = f"Bearer {key}"
+    return headers
 
-    def __init__(self, service: Service) -> None:
+
+class AiohttpWire:
+    """Sends with aiohttp, through the proxy that the environment names."""
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         import aiohttp
 
         self._aiohttp = aiohttp
-        client = openai_client(service)
-        headers = {name: value for name, value in client.default_headers.items() if isinstance(value, str)}
-        if not service.key:
-            headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-        self._url = f"{service.address}{PATH}"
-        connector = aiohttp.TCPConnector(limit=0)  # how many are under way is the caller's to say
-        self._proxy = _proxy_for(service.address)
-        self._session = aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar())
+        self._url = url
+        self._proxy = proxy_for(url)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),  # how many are under way is the caller's to say
+            headers={"Content-Type": "application/json", **headers},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
 
     async def post(self, body: bytes, timeout: float) -> Response:
         limit = self._aiohttp.ClientTimeout(total=timeout)
         try:
             async with self._session.post(
-                self._url,
-                data=body,
-                headers={"Content-Type": "application/json"},
-                timeout=limit,
-                proxy=self._proxy,
-                allow_redirects=False,
+                self._url, data=body, timeout=limit, proxy=self._proxy, allow_redirects=False
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Response(response.status, headers, await self._read(response))
         except TimeoutError:
             raise
+        except self._aiohttp.ClientConnectorError as problem:
+            raise RefusedError(f"{type(problem).__name__}: {problem}") from None
         except (self._aiohttp.ClientError, OSError) as problem:
             raise WireError(f"{type(problem).__name__}: {problem}") from None
 
     async def _read(self, response: Any) -> bytes:
-        if (response.content_length or MOST_BYTES) < MOST_BYTES:
-            return await response.read()  # type: ignore[no-any-return]
-        raw = b""
+        raw = bytearray()
         async for chunk in response.content.iter_any():
             raw += chunk
             if len(raw) > MOST_BYTES:
                 raise WireError(f"the answer is longer than {MOST_BYTES:,} bytes")
-        return raw
+        return bytes(raw)
 
     async def close(self) -> None:
         await self._session.close()
 
 
 class ClientWire:
-    """Sends with an asynchronous `openai` client, such as one of Azure's."""
+    """Sends with an asynchronous `openai` client, which retries nothing, since that is done here."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, service: Service) -> None:
+        import openai
+
+        self._client = openai.AsyncOpenAI(
+            api_key=service.key or "none",
+            base_url=service.address,
+            max_retries=0,
+            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
+        )
+        self._headers: Any = None if service.key else {"Authorization": openai.Omit()}
 
     async def post(self, body: bytes, timeout: float) -> Response:
         import openai
 
+        create = self._client.chat.completions.with_raw_response.create
         try:
-            answer = await self._client.chat.completions.with_raw_response.create(**json.loads(body), timeout=timeout)
+            answer = await create(**json.loads(body), timeout=timeout, extra_headers=self._headers)
             response = answer.http_response
         except openai.APITimeoutError:
             raise TimeoutError from None
         except openai.APIStatusError as problem:
             response = problem.response
         except openai.APIConnectionError as problem:
-            raise WireError(f"{type(problem).__name__}: {problem.__cause__ or problem}") from None
+            kind = RefusedError if type(problem.__cause__).__name__ == "ConnectError" else WireError
+            raise kind(f"{type(problem).__name__}: {problem.__cause__ or problem}") from None
+        if len(response.content) > MOST_BYTES:
+            raise WireError(f"the answer is longer than {MOST_BYTES:,} bytes")
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Response(response.status_code, headers, response.content)
 

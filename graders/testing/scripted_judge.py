@@ -15,6 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Self, TypeAlias
 
@@ -37,9 +38,13 @@ class Request:
 
     path: str
     headers: Mapping[str, str]  # keys in lower case
-    body: Any  # parsed
-    raw: bytes
+    raw: bytes  # its body
     time: int = 1  # how often the same body has come, this time included
+
+    @cached_property
+    def body(self) -> Any:
+        """The JSON value of its body; None of an empty one."""
+        return json.loads(self.raw) if self.raw else None
 
     @property
     def last(self) -> str:
@@ -49,6 +54,21 @@ class Request:
 
 
 Script: TypeAlias = Callable[[Request], Reaction]
+"""Says what the server does with a request. Called in the server's thread, one request at a time."""
+
+
+def in_order(*reactions: Reaction) -> Script:
+    """A script that reacts so, one request after the other; all further requests get the last reaction.
+
+    >>> script = in_order(error(500, "out for a moment"), verdict(4))
+    >>> request = Request("/v1/chat/completions", {}, b"")
+    >>> [script(request).status for _ in range(3)]
+    [500, 200, 200]
+    """
+    if not reactions:
+        raise ValueError("no reactions; give one at least")
+    left = iter(reactions)
+    return lambda request: next(left, reactions[-1])
 
 
 def said(
@@ -122,7 +142,11 @@ class Chaos:
 
 
 class ScriptedJudge:
-    """The server, in a thread of its own while the `with` block runs; `requests` are what it was sent."""
+    """The server, in a thread of its own while the `with` block runs.
+
+    `requests` are what it was sent, in order (none with `remember=False`), `url` what a judge's `base_url` must be.
+    `port` is 0 for any that is free.
+    """
 
     def __init__(self, script: Script, port: int = 0, remember: bool = True) -> None:
         self.script = script
@@ -193,7 +217,7 @@ class _Connection(asyncio.Protocol):
             if len(self.buffer) < end + 4 + size:
                 return
             raw, self.buffer = self.buffer[end + 4 : end + 4 + size], self.buffer[end + 4 + size :]
-            request = Request(first.split(" ")[1], headers, json.loads(raw) if raw else None, raw)
+            request = Request(first.split(" ")[1], headers, raw)
             reaction = self.server.react(request)
             if reaction.seconds:
                 asyncio.get_running_loop().call_later(reaction.seconds, self._answer, reaction)

@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rft_loop.commands.options import Concurrency, GraderArgument
+from rft_loop.commands.options import (
+    Budget,
+    CacheFolder,
+    Concurrency,
+    DryRun,
+    GraderArgument,
+    JudgesFile,
+    ends_told,
+    judges,
+)
 
 if TYPE_CHECKING:
     from graders.grader import Grader
+    from graders.service.services import Services
+    from graders.testing.check import Report
     from graders.testing.golden import GoldenFile, Outcome
     from graders.testing.properties import Result
 
@@ -33,13 +44,16 @@ def check(
     limit: Annotated[int | None, typer.Option(help="Check so many rows only.", min=1)] = None,
     full_marks: Annotated[float | None, typer.Option(help="What counts as full marks; by default the highest.")] = None,
     concurrency: Concurrency = 16,
+    cache: CacheFolder = None,
+    judges_file: JudgesFile = None,
+    budget: Budget = None,
+    dry_run: DryRun = False,
     as_json: Annotated[bool, typer.Option("--json", help="Tell it as JSON.")] = False,
 ) -> None:
     """Try a grader on gold answers, on degenerate outputs and on golden cases. Exit code 1 when something is found."""
     import json
 
     from graders.registry import load
-    from graders.testing.check import check as check_rows
 
     if data is None and golden is None:
         raise ValueError("give DATA to check the grader against, or --golden FILE with the cases it must pass")
@@ -49,21 +63,48 @@ def check(
         raise ValueError("--gold, --no-gold, --limit and --full-marks belong to DATA, which was not given")
     if gold is not None and (no_gold or not gold):
         raise ValueError("--gold names the right answer, a key or a template; --no-gold says that there is none")
+    if dry_run and update:
+        raise ValueError("--update writes what judges say, and with --dry-run none is asked")
     judge = load(grader)
-    told: dict[str, Any] = {}
-    texts, wrong = [], False
-    if golden is not None:
-        golden_wire, text, failed = _golden(judge, golden, update)
-        told["golden"], wrong = golden_wire, failed
-        texts.append(text)
-    if data is not None:
-        gold = "" if no_gold else gold
-        report = check_rows(judge, data, gold, limit=limit, full_marks=full_marks, concurrency=concurrency)
-        told["data"], wrong = report.to_wire(), wrong or bool(report.findings)
-        texts.append(str(report))
+    with (
+        judges(judges_file, budget, cache if judge.waits else None, dry=dry_run) as services,
+        ends_told(lambda: "" if cache is None else f"The answers are kept in {cache}: the same command asks the rest"),
+    ):
+        if not dry_run:
+            judge.check_ready()
+        told: dict[str, Any] = {}
+        texts, wrong = [], False
+        if golden is not None:
+            told["golden"], text, wrong = _golden(judge, golden, update)
+            texts.append(text)
+        if data is not None:
+            report = _checked(judge, data, "" if no_gold else gold, limit, full_marks, concurrency)
+            told["data"], wrong = report.to_wire(), wrong or bool(report.findings)
+            texts.append(str(report))
+        told, texts = _priced(services, told, texts)
     typer.echo(json.dumps(told, indent=2) if as_json else "\n\n".join(texts))
-    if wrong:
+    if wrong and not dry_run:
         raise typer.Exit(1)
+
+
+def _checked(
+    judge: Grader, data: Path, gold: str | None, limit: int | None, full_marks: float | None, concurrency: int
+) -> Report:
+    from graders.testing.check import check as check_rows
+
+    return check_rows(judge, data, gold, limit=limit, full_marks=full_marks, concurrency=concurrency)
+
+
+def _priced(services: Services, told: dict[str, Any], texts: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """What is told, with what judges cost; of a dry run only what they would cost."""
+    from graders.offline.estimate import estimate_lines
+    from graders.service.cost import cost_of, usage_lines, usage_wire, used
+
+    usage, prices = used(services.ledger), services.settings.prices
+    wire = {"usage": usage_wire(usage, prices), "dollars": cost_of(usage, prices)}
+    if services.dry:
+        return {"dry_run": True, **wire}, ["\n".join(["dry run: nothing was asked", *estimate_lines(usage, prices)])]
+    return (told | wire, [*texts, "\n".join(usage_lines(usage, prices))]) if usage else (told, texts)
 
 
 def _golden(judge: Grader, path: Path, update: bool) -> tuple[dict[str, Any], str, bool]:

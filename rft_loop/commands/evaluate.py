@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from rft_loop.commands.options import Cluster, MaxErrorRate, SummaryFile, check_targets, close
+from rft_loop.commands.options import (
+    Budget,
+    CacheFolder,
+    Cluster,
+    Concurrency,
+    JudgesFile,
+    MaxErrorRate,
+    SummaryFile,
+    check_targets,
+    close,
+    ends_told,
+    judges,
+)
 
 
 def evaluate(
@@ -21,6 +33,10 @@ def evaluate(
         typer.Option("-o", "--out", help="Store the outputs with their grades; `assay grade` reads them."),
     ] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="By default the run's, else 256.", min=1)] = None,
+    concurrency: Concurrency = 16,
+    cache: CacheFolder = None,
+    judges_file: JudgesFile = None,
+    budget: Budget = None,
     max_error_rate: MaxErrorRate = 0.05,
     cluster: Cluster = None,
     summary_file: SummaryFile = None,
@@ -34,31 +50,40 @@ def evaluate(
     from rft_loop.policy import choose_device, load_pretrained
     from rft_loop.record import open_run
 
-    check_targets([data, grader], [out, summary_file])
-    source, decode_rows = Path(model), 512
+    check_targets([data, grader, judges_file], [out, summary_file])
+    source, decode_rows, trained_with = Path(model), 512, None
     if (source / "recipe.json").is_file():
         run, recipe = open_run(source)
         source, decode_rows = best_checkpoint(source), recipe.decode_rows
         max_new_tokens = max_new_tokens or recipe.max_new_tokens
+        judges_file = judges_file or recipe.judges
         judge = load(grader if grader is not None else recipe.grader)
         trained_with = read_progress(source).grader
-        if judge.identity != trained_with:
-            typer.echo(
-                f"assay: {run.folder} was trained with {trained_with}; graded here by {judge.identity}", err=True
-            )
     elif grader is None:
         raise ValueError(f"{model!r} is no run, so its grader is not known: name one with --grader")
     else:
         judge = load(grader)
     if (source / "manifest.json").is_file():
         read_progress(source)  # a checkpoint is what was written, or is refused
-    items = read_items(data)
-    check_gradable(judge, items)
-    policy = load_pretrained(str(source) if source.exists() else model, choose_device(device))
-    outputs = outputs_of(policy, items, max_new_tokens or 256, decode_rows)
-    if out is not None:
-        write_outputs(out, outputs)  # before they are graded: what was decoded is not lost to a broken grader
-    graded, summary = grade_outputs(outputs, judge, cluster)
-    if out is not None:
-        write_outputs(out, graded)
-    close(summary, judge.identity, max_error_rate, summary_file)
+    with judges(judges_file, budget, cache if judge.waits else None), ends_told(lambda: _kept(out)):
+        if trained_with not in (None, judge.identity):
+            typer.echo(
+                f"assay: {run.folder} was trained with {trained_with}; graded here by {judge.identity}", err=True
+            )
+        judge.check_ready()
+        items = read_items(data)
+        check_gradable(judge, items)
+        policy = load_pretrained(str(source) if source.exists() else model, choose_device(device))
+        outputs = outputs_of(policy, items, max_new_tokens or 256, decode_rows)
+        if out is not None:
+            write_outputs(out, outputs)  # before they are graded: what was decoded is not lost to a broken grader
+        graded, summary = grade_outputs(outputs, judge, cluster, concurrency)
+        if out is not None:
+            write_outputs(out, graded)
+        close(summary, judge.identity, max_error_rate, summary_file)
+
+
+def _kept(out: Path | None) -> str:
+    if out is None or not out.is_file():
+        return "Nothing was kept; -o keeps the outputs"
+    return f"The outputs are kept in {out}: assay grade GRADER {out} -o GRADES grades them"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rft_loop.commands.options import (
+    Budget,
     CacheFolder,
     Cluster,
     Concurrency,
+    DryRun,
+    JudgesFile,
     MaxErrorRate,
     MaxRowMb,
     Output,
@@ -20,8 +23,13 @@ from rft_loop.commands.options import (
     Workers,
     check_targets,
     close_all,
+    ends_told,
+    judges,
     load_named,
 )
+
+if TYPE_CHECKING:
+    from graders.offline.estimate import Estimate
 
 
 def grade(
@@ -35,8 +43,14 @@ def grade(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Where the grades go: one JSON line each, or Parquet by its ending.")
-    ],
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Where the grades go: one JSON line each, or Parquet by its ending. Needed but for --dry-run.",
+            show_default=False,
+        ),
+    ] = None,
     grader: Annotated[
         list[str] | None, typer.Option("-g", "--grader", help="One more grader; may be repeated.")
     ] = None,
@@ -48,6 +62,9 @@ def grade(
     workers: Workers = None,
     concurrency: Concurrency = 16,
     cache: CacheFolder = None,
+    judges_file: JudgesFile = None,
+    budget: Budget = None,
+    dry_run: DryRun = False,
     max_error_rate: MaxErrorRate = 0.05,
     cluster: Cluster = None,
     pass_at_k: Annotated[int | None, typer.Option(help="Also tell pass@K; needs --group.", min=1)] = None,
@@ -58,36 +75,70 @@ def grade(
 ) -> None:
     """Grade stored outputs. A broken run, started again, goes on where it stopped."""
     from graders.offline.cache import FILE
-    from graders.score import grade_file_with_all
+    from graders.score import grade_file_with_all, price_file
+    from graders.service import answers
 
     *positional, data = arguments
     given = [*positional, *(grader or ())]
     if not given:
         raise ValueError(f"{data}: no grader; write assay grade GRADER DATA -o OUT")
-    check_targets([*given, data, cache and cache / FILE], [summary_file], grades=out)
+    if out is None and not dry_run:
+        raise ValueError("no place for the grades; name it with -o OUT, or tell only the price with --dry-run")
+    stored = [] if cache is None else [cache / FILE, cache / answers.FILE]
+    check_targets([*given, data, judges_file, *stored], [summary_file], grades=out)
     named = load_named(given)
-    with Progress() as progress:
-        summaries = grade_file_with_all(
-            named,
-            Path(data),
-            out,
-            single=len(named) == 1,
-            output=output,
-            where=where,
-            limit=limit,
-            sample=sample,
-            seed=seed,
-            workers=workers,
-            concurrency=concurrency,
-            cache=cache,
-            cluster=cluster,
-            group=group,
-            k=pass_at_k,
-            threshold=threshold,
-            max_row_bytes=int(max_row_mb * 2**20),
-            progress=progress.show,
-        )
-    if cache is not None:
-        typer.echo(f"{progress.cached:,} of {progress.rows * len(named):,} grades were in the cache")
-    told = {name: (named[name].identity, summary) for name, summary in summaries.items()}
-    close_all(told, max_error_rate, summary_file)
+    rows: dict[str, Any] = {
+        "output": output,
+        "where": where,
+        "limit": limit,
+        "sample": sample,
+        "seed": seed,
+        "concurrency": concurrency,
+        "cache": cache,
+        "max_row_bytes": int(max_row_mb * 2**20),
+    }
+    if dry_run:
+        with judges(judges_file, budget), Progress() as progress:
+            estimate = price_file(named, Path(data), out, **rows, progress=progress.show)
+        _tell_price(estimate, budget, summary_file)
+        return
+    assert out is not None
+    asks = any(one.waits for one in named.values())
+    with judges(judges_file, budget, cache if asks else None), ends_told(lambda: _kept(out)):
+        with Progress() as progress:
+            summaries = grade_file_with_all(
+                named,
+                Path(data),
+                out,
+                single=len(named) == 1,
+                workers=workers,
+                cluster=cluster,
+                group=group,
+                k=pass_at_k,
+                threshold=threshold,
+                progress=progress.show,
+                **rows,
+            )
+        if cache is not None:
+            typer.echo(f"{progress.cached:,} of {progress.rows * len(named):,} grades were in the cache")
+        told = {name: (named[name].identity, summary) for name, summary in summaries.items()}
+        close_all(told, max_error_rate, summary_file)
+
+
+def _kept(out: Path) -> str:
+    from graders.offline.journal import partial_of
+
+    partial = partial_of(out)
+    if not partial.is_file():
+        return "Nothing was graded"
+    return f"What was graded is kept in {partial}; the same command goes on from there"
+
+
+def _tell_price(estimate: Estimate, budget: float | None, summary_file: Path | None) -> None:
+    import json
+
+    typer.echo(str(estimate))
+    if budget is not None and estimate.cost is not None and estimate.cost > budget:
+        typer.echo(f"more than --budget {budget:g} allows; grading would stop before it is passed")
+    if summary_file is not None:
+        summary_file.write_text(json.dumps(estimate.to_wire(), indent=2) + "\n")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +14,22 @@ import typer
 if TYPE_CHECKING:
     from graders.grader import Grader
     from graders.score import Progress as Told
+    from graders.service.services import Services
+    from graders.service.settings import Price
     from graders.statistics import Summary
+
+STOPPED = 4  # exit code of a run that judges stopped: a budget, an outage, a refused key, a canary
 
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
+
+def _dollars(value: float | None) -> float | None:
+    if value is not None and not 0 < value < math.inf:
+        raise ValueError(f"--budget {value:g}: a budget is a number of dollars above 0, as in --budget 5")
     return value
 
 
@@ -36,7 +47,22 @@ Workers = Annotated[
     int | None,
     typer.Option(help="Processes that grade; by default one a core for large files.", min=1, show_default=False),
 ]
-CacheFolder = Annotated[Path | None, typer.Option("--cache", help="Folder of grades kept for later runs.")]
+CacheFolder = Annotated[
+    Path | None, typer.Option("--cache", help="Folder of grades, and of judges' answers, kept for later runs.")
+]
+JudgesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--judges", help="File of judges: services, models, prices. By default the one that ASSAY_JUDGES names."
+    ),
+]
+Budget = Annotated[
+    float | None,
+    typer.Option("--budget", help="Most dollars that judges may cost; the next call that could pass it is not sent."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Ask and write nothing; tell how many calls it takes and their price.")
+]
 Output = Annotated[str, typer.Option(help="Column with the output, where rows have no 'sample'.")]
 Threshold = Annotated[float, typer.Option(help="Score from which a row passes.", callback=_finite)]
 MaxRowMb = Annotated[
@@ -95,6 +121,35 @@ def load_named(given: Sequence[str]) -> dict[str, Grader]:
     return named
 
 
+@contextmanager
+def judges(
+    file: Path | None, budget: float | None = None, cache: Path | None = None, dry: bool = False
+) -> Iterator[Services]:
+    """Let graders ask the services of a file of judges, by default those they would ask anyway."""
+    from graders.service.services import Services, current, use
+    from graders.service.settings import read_settings
+
+    budget = _dollars(budget)
+    settings = current().settings if file is None else read_settings(file)
+    with use(Services(settings, cache=cache, budget=budget, dry=dry)) as services:
+        yield services
+
+
+@contextmanager
+def ends_told(kept: Callable[[], str]) -> Iterator[None]:
+    """Where judges stop the run (exit code 4) or Ctrl-C does (130): one line, with what is `kept` and how to go on."""
+    from graders.grade import GradingStopped
+
+    try:
+        yield
+    except GradingStopped as problem:
+        typer.echo(f"assay: {' '.join(str(problem).split())}. {kept()}".rstrip(), err=True)
+        raise typer.Exit(STOPPED) from None
+    except KeyboardInterrupt:
+        typer.echo(f"assay: interrupted. {kept()}".rstrip(), err=True)
+        raise typer.Exit(130) from None
+
+
 def close(summary: Summary, identity: str, max_error_rate: float, summary_file: Path | None) -> None:
     """Print the summary; exit with 3 when too much could not be decided."""
     close_all({"": (identity, summary)}, max_error_rate, summary_file)
@@ -104,12 +159,20 @@ def close_all(summaries: Mapping[str, tuple[str, Summary]], max_error_rate: floa
     """Print the summary of each grader, given by name with its identity; exit with 3 when one is too undecided."""
     import json
 
+    from graders.service.cost import usage_lines
+    from graders.service.services import current
+
+    asked = any(summary.usage for _, summary in summaries.values())
+    prices = current().settings.prices if asked else {}
     for name, (identity, summary) in summaries.items():
         named = "" if name == identity.rpartition("@")[0] or not name else f"{name}: "
         typer.echo(f"{named}{identity}  {summary}")
+        for line in [*usage_lines(summary.usage or {}, prices), *summary.details()]:
+            typer.echo(f"  {line}")
     if summary_file is not None:
         wires: dict[str, Any] = {
-            name: {"grader": identity} | summary.to_wire() for name, (identity, summary) in summaries.items()
+            name: {"grader": identity} | summary.to_wire() | _priced(summary, prices)
+            for name, (identity, summary) in summaries.items()
         }
         wire = {"graders": wires} if len(wires) > 1 else next(iter(wires.values()))
         summary_file.write_text(json.dumps(wire, indent=2) + "\n")
@@ -120,6 +183,14 @@ def close_all(summaries: Mapping[str, tuple[str, Summary]], max_error_rate: floa
             err=True,
         )
         raise typer.Exit(3)
+
+
+def _priced(summary: Summary, prices: Mapping[str, Price]) -> dict[str, Any]:
+    from graders.service.cost import cost_of, usage_wire
+
+    if summary.usage is None:
+        return {}
+    return {"usage": usage_wire(summary.usage, prices), "dollars": cost_of(summary.usage, prices)}
 
 
 class Progress:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from rft_loop.commands.options import ends_told
 
 if TYPE_CHECKING:
     from rft_loop.recipe import Recipe
@@ -24,15 +27,15 @@ def train(
     ] = None,
 ) -> None:
     """Train a model on a data set with a grader as its reward."""
-    from rft_loop.recipe import load_recipe
-    from rft_loop.record import create_run, open_run
+    from graders.grade import GradingStopped
+    from rft_loop.recipe import load_recipe, resolved
+    from rft_loop.record import create_run, open_run, write_beside
 
     if recipe is None and resume is None:
         raise ValueError("give a recipe, or --resume with the folder of a run")
     if resume is not None:
-        run, wanted = open_run(resume)
-        if recipe is not None or settings:
-            _same_recipe(wanted, recipe, settings or [], resume)
+        run, stored = open_run(resume)
+        wanted = _continued(stored, recipe, settings or [], resume) if recipe is not None or settings else stored
     else:
         assert recipe is not None
         wanted = load_recipe(recipe, settings or [])
@@ -43,7 +46,10 @@ def train(
 
     if resume is None:
         run = create_run(wanted)
-    with run.only_writer():
+    budget = "" if wanted.budget is None else "; -s budget=... gives it another budget"
+    with run.only_writer(), ends_told(lambda: f"Go on with: assay train --resume {run.folder}{budget}"):
+        if resume is not None and wanted != stored:
+            write_beside(run.folder / "recipe.json", json.dumps(resolved(wanted), indent=2, ensure_ascii=False))
         try:
             with live_view(wanted.steps, wanted.name) as view:
                 progress = run_training(wanted, run, view)
@@ -51,19 +57,28 @@ def train(
             write_report(run.folder)
             typer.echo(f"assay: {problem}", err=True)
             raise typer.Exit(3) from None
-        except KeyboardInterrupt:
-            typer.echo(f"assay: interrupted; go on with: assay train --resume {run.folder}", err=True)
-            raise typer.Exit(130) from None
+        except GradingStopped:
+            write_report(run.folder)
+            raise
         finally:
             run.discard_if_unused()
     report = write_report(run.folder)
+    for line in _spent(run.folder):
+        typer.echo(line)
     typer.echo(f"best checkpoint: {run.checkpoints / f'step-{progress.best_step}'}")
     typer.echo(f"report: {report}")
 
 
-def _same_recipe(stored: Recipe, recipe: str | None, settings: list[str], folder: Path) -> None:
-    """A run goes on as it began: refuse a recipe that differs, naming where."""
-    from rft_loop.recipe import differing_key, load_recipe
+def _spent(folder: Path) -> list[str]:
+    """What the run's judges were asked and cost, as its summary says."""
+    from graders.service.cost import spent_lines
+
+    return spent_lines(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
+
+
+def _continued(stored: Recipe, recipe: str | None, settings: list[str], folder: Path) -> Recipe:
+    """The recipe to go on with: as the run began, but for what judges may cost. One that differs is refused."""
+    from rft_loop.recipe import MAY_CHANGE, differing_key, load_recipe
 
     given = load_recipe(recipe if recipe is not None else folder / "recipe.json", settings)
     if (key := differing_key(stored, given)) is not None:
@@ -71,3 +86,4 @@ def _same_recipe(stored: Recipe, recipe: str | None, settings: list[str], folder
             f"--resume {folder}: {key} was {getattr(stored, key)!r} and is now {getattr(given, key)!r}; "
             "a run goes on as it began. Start a new run with -s name=..."
         )
+    return stored.model_copy(update={key: getattr(given, key) for key in MAY_CHANGE})

@@ -1,0 +1,1 @@
+"""How far a grader agrees with people, with itself, and with what must not matter: what `assay calibrate` tells."""

@@ -1,0 +1,134 @@
+"""`assay calibrate`: how far does a grader agree with people, and can it be trusted with a reward?"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rft_loop.commands.options import (
+    Budget,
+    CacheFolder,
+    Cluster,
+    Concurrency,
+    GraderArgument,
+    JudgesFile,
+    MaxRowMb,
+    Output,
+    Progress,
+    check_targets,
+    ends_told,
+    judges,
+)
+
+if TYPE_CHECKING:
+    from graders.calibration.calibrate import Calibration
+
+
+def calibrate(
+    grader: GraderArgument,
+    labelled: Annotated[
+        Path,
+        typer.Argument(help="Labelled outputs (.jsonl, .json, .csv, .parquet).", show_default=False),
+    ],
+    label: Annotated[
+        str | None, typer.Option(help="Item key of what people said; by default label, human or score.")
+    ] = None,
+    passing: Annotated[list[str] | None, typer.Option(help="A text label that passes; may be repeated.")] = None,
+    label_range: Annotated[
+        str | None, typer.Option(help="Scale of the labels, LOW,HIGH; by default the grader's, or what is found.")
+    ] = None,
+    label_threshold: Annotated[
+        float | None, typer.Option(help="Label from which a row passes; by default where the score's threshold lies.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Score from which a row passes; by default the grader's, else the middle.")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Ask judges so often about each row: are they steady?", min=1)] = 1,
+    order_by: Annotated[
+        str | None, typer.Option(help="Item key of the known order: good, fair, poor, or a rank (1 is the best).")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Item key that tells which rows are answers to one item.")] = None,
+    cluster: Cluster = None,
+    output: Output = "output_text",
+    limit: Annotated[int | None, typer.Option(help="Only the first N rows.", min=1)] = None,
+    concurrency: Concurrency = 16,
+    judges_file: JudgesFile = None,
+    budget: Budget = None,
+    cache: CacheFolder = None,
+    min_alpha: Annotated[
+        float | None, typer.Option(help="Exit code 1 where alpha is lower, or cannot be told.")
+    ] = None,
+    min_order: Annotated[
+        float | None, typer.Option(help="Exit code 1 where a smaller share of pairs is in order.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Tell it as JSON.")] = False,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also draw it: one HTML page.")] = None,
+    max_row_mb: MaxRowMb = 16.0,
+) -> None:
+    """Compare a grader with people's labels: agreement, steadiness, bias, order, cost, each with its interval."""
+    import json
+
+    from graders.calibration.calibrate import calibrate as calibrated
+    from graders.registry import load
+    from graders.service import answers
+
+    if out is not None and out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"-o {out}: the picture is a page; name it .html (--json tells the figures as data)")
+    if min_order is not None and order_by is None:
+        raise ValueError("--min-order needs the known order: --order-by and --group")
+    scale = None if label_range is None else _scale(label_range)
+    check_targets([grader, labelled, judges_file, cache and cache / answers.FILE], [out])
+    judge = load(grader)
+    kept = "" if cache is None else "Judges' answers so far are in the cache; the same command goes on from there"
+    with judges(judges_file, budget, cache if judge.waits else None), ends_told(lambda: kept), Progress() as progress:
+        found = calibrated(
+            judge,
+            labelled,
+            label=label,
+            passing=passing or (),
+            label_range=scale,
+            label_threshold=label_threshold,
+            threshold=threshold,
+            samples=samples,
+            order_by=order_by,
+            group=group,
+            cluster=cluster,
+            output=output,
+            limit=limit,
+            concurrency=concurrency,
+            max_row_bytes=int(max_row_mb * 2**20),
+            progress=progress.show,
+        )
+    typer.echo(json.dumps(found.to_wire(), indent=2) if as_json else str(found))
+    if out is not None:
+        from rft_loop.calibration_chart import write_page
+
+        write_page(found, out)
+    _check_gates(found, min_alpha, min_order)
+
+
+def _scale(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(limit) for limit in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"--label-range {text}: two numbers, the lowest label and the highest, as in 1,5")
+    return low, high
+
+
+def _check_gates(found: Calibration, min_alpha: float | None, min_order: float | None) -> None:
+    """Exit with 1 where a figure misses what was asked of it."""
+    alpha = None if isinstance(found.agreement, str) else found.agreement["alpha"].value
+    order = None if isinstance(found.order, str) else found.order.right.value
+    missed = False
+    for name, value, least in (("alpha", alpha, min_alpha), ("order", order, min_order)):
+        if least is not None and (value is None or value < least):
+            shown = "cannot be told" if value is None else f"is {value:.3f}"
+            typer.echo(f"assay: {name} {shown}, and --min-{name} asks for {least:g}", err=True)
+            missed = True
+    if missed:
+        raise typer.Exit(1)
