@@ -29,7 +29,7 @@ from zlib import crc32
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # graders.py beside this script shares its name with our package
 
-from graders import load  # noqa: E402
+from graders.registry import load  # noqa: E402
 from graders.grader import Grader  # noqa: E402
 from graders.model.score_model import FORM, ScoreModel, _read  # noqa: E402
 from graders.sample import Sample  # noqa: E402

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from graders.grade import Grade
-from graders.grader import Grader
+from graders.grader import ALONE, Grader
 from graders.rows import MAX_ROW_BYTES, OUTPUT
 from graders.sample import Item, Sample
 from graders.statistics import Note, Summary, Tally
@@ -42,6 +42,8 @@ def grade_many(grader: Grader, pairs: Iterable[tuple[Sample | str, Item]], concu
     What `pairs` raises comes after the grades of the pairs before it.
     """
     _check_concurrency(concurrency)
+    if grader.judges_groups:
+        raise ValueError(f"{grader.label!r} {ALONE}, or stored ones with assay grade --group KEY")
     if grader.waits:
         yield from _window(lambda pair: grader.call_async(*pair), iter(pairs), concurrency)
         return
@@ -159,7 +161,8 @@ def grade_file_with_all(
     Pure graders run in `workers` processes (by default one a core where the data are large), graders that wait
     on a network in this one with `concurrency` calls under way. `cache` is a folder of grades kept for other
     runs. `cluster` names an item key whose values group rows for the interval; `group`, `k` and `threshold` ask
-    for pass@k over the rows that share a value of an item key.
+    for pass@k over the rows that share a value of an item key. Graders that compare the outputs of an item need `group`
+    too, and the rows of a group one after the other; a group that was broken off is graded anew as a whole.
 
     Each grade is written to `<out>.partial` as soon as it is there, with a hash of its row, and the file is renamed
     at the end. A broken run goes on after the last line whose grader and row have not changed.
@@ -220,6 +223,7 @@ def price_file(
     seed: int = 0,
     concurrency: int = 16,
     cache: str | Path | None = None,
+    group: str | None = None,
     max_row_bytes: int = MAX_ROW_BYTES,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Estimate:
@@ -237,7 +241,8 @@ def price_file(
     from graders.service.cost import used
     from graders.service.services import Services, current, use
 
-    _check_options(graders, None, concurrency, None, None)
+    compares = any(grader.judges_groups for grader in graders.values())
+    _check_options(graders, None, concurrency, None, group if compares else None)
     folder = None if cache is None else Path(cache)
     settings = current().settings
     answered = folder if folder is not None and (folder / answers.FILE).is_file() else None
@@ -248,30 +253,32 @@ def price_file(
             source=open_source(data, max_row_bytes),
             single=len(graders) == 1,
             output=output,
+            group=group,
             cache=folder if folder is not None and (folder / FILE).is_file() else None,
         )
         taken = partial(chosen, job.source, job.row, where, limit, sample, seed)
         rows = unasked = 0
         with closing(job):
             left = _left(job, taken, None if out is None else Path(out))
-            for grades in _window(job.judged_grades, map(job.prepared, left), concurrency):
-                rows += 1
-                unasked += not any(grade is not None and needs_judge(grade) for grade in grades.values())
-                if rows % 100 == 0:
+            for unit in _window(job.judged_grades, map(job.prepared_unit, left), concurrency):
+                for grades in unit:
+                    rows += 1
+                    unasked += not any(grade is not None and needs_judge(grade) for grade in grades.values())
+                if rows % 100 < len(unit):
                     progress(Progress(rows, job.source.share, 0))
         return Estimate(rows, unasked, used(services.ledger), settings.prices)
 
 
-def _left(job: Job, taken: Callable[[], Iterator[Raw]], out: Path | None) -> Iterator[Raw]:
-    """The rows less those that a broken run has recorded."""
+def _left(job: Job, taken: Callable[[], Iterator[Raw]], out: Path | None) -> Iterator[list[Raw]]:
+    """The rows less those that a broken run has recorded, in units."""
     from graders.offline.ids import Ids
     from graders.offline.journal import partial_of
 
-    raws = _checked(taken(), job)
+    units = job.units(_checked(taken(), job))
     if out is None or not partial_of(out).is_file():
-        return raws
+        return units
     record = _Record(Ids(job.source, taken), [Tally() for _ in job.graders], lambda progress: None, job.source)
-    return _unrecorded(partial_of(out), raws, job, record)[0]
+    return _unrecorded(partial_of(out), units, job, record)[0]
 
 
 def _grade_into(
@@ -290,14 +297,14 @@ def _grade_into(
     from graders.offline.write import finish
 
     raws = taken()
-    team = Team(job, workers) if workers > 1 and not job.waits else None
+    team = Team(job, workers) if workers > 1 and not job.waits and not job.together else None
     with closing(team or job):
         raws = _checked(raws, job)
         record = _Record(Ids(job.source, taken), tallies, progress, job.source)
         with open_journal(out) as journal:
-            rest, kept = _unrecorded(partial_of(out), raws, job, record)
+            rest, kept = _unrecorded(partial_of(out), job.units(raws), job, record)
             journal.truncate(kept)
-            for lines in _graded(job, rest, concurrency) if team is None else team.lines(rest):
+            for lines in _graded(job, rest, concurrency) if team is None else team.lines(chain.from_iterable(rest)):
                 record.write(journal, lines)
             record.ids.check()
             finish(partial_of(out), out)
@@ -357,7 +364,13 @@ def _check_options(
     _check_concurrency(concurrency)
     if workers is not None and workers < 1:
         raise ValueError(f"workers={workers}: at least one process must grade; use 1 or more")
-    if (k is None) != (group is None):
+    compare = next((grader for grader in graders.values() if grader.judges_groups), None)
+    if compare is not None and group is None:
+        raise ValueError(
+            f"{compare.label!r} compares the outputs of one item; name the item key that tells which rows are of one "
+            "item: --group KEY (in Python group=)"
+        )
+    if (k is None) != (group is None) and compare is None:
         raise ValueError("pass@k needs both: k, and the item key that tells which rows are of one item (group)")
     if k is not None and k < 1:
         raise ValueError(f"k={k}: pass@k is of one sample or more; use 1 or more")
@@ -374,8 +387,12 @@ def _num_workers(job: Job, workers: int | None) -> int:
     return usable_cores() if large else 1
 
 
-def _graded(job: Job, raws: Iterator[Raw], concurrency: int) -> Iterator[list[Line]]:
+def _graded(job: Job, units: Iterator[list[Raw]], concurrency: int) -> Iterator[list[Line]]:
     """The lines of all rows, in order, graded in this process."""
+    if job.together:
+        yield from _window(job.group_lines, map(job.prepared_unit, units), concurrency)
+        return
+    raws = chain.from_iterable(units)
     if job.waits:
         yield from ([line] for line in _window(job.line, map(job.prepared, raws), concurrency))
         return
@@ -386,24 +403,28 @@ def _graded(job: Job, raws: Iterator[Raw], concurrency: int) -> Iterator[list[Li
         yield lines
 
 
-def _unrecorded(partial: Path, raws: Iterator[Raw], job: Job, record: _Record) -> tuple[Iterator[Raw], int]:
-    """The rows that are left to grade, and the size of the lines that still hold, which are counted."""
+def _unrecorded(
+    partial: Path, units: Iterator[list[Raw]], job: Job, record: _Record
+) -> tuple[Iterator[list[Raw]], int]:
+    """The units that are left to grade, and the size of the lines that still hold, which are counted."""
     from graders.offline.journal import recorded
 
     kept = 0
-    for line, wire in recorded(partial):
-        raw = next(raws, None)
-        thing = None if raw is None else job.prepared(raw)
-        notes = None if thing is None else job.recorded_notes(wire, thing)
-        if thing is None or notes is None:
-            raws = chain([] if raw is None else [raw], raws)
-            break
-        record.ids.add(thing.row.id, thing.row.place)
-        record.count(notes, thing.cluster, thing.group)
-        record.tell()
-        _enter(job, notes)
-        kept += len(line)
-    return raws, kept
+    lines = recorded(partial)
+    while (unit := next(units, None)) is not None:
+        things = job.prepared_unit(unit)
+        found = list(islice(lines, len(unit)))
+        held = [job.recorded_notes(wire, thing) for (_, wire), thing in zip(found, things, strict=False)]
+        if len(found) < len(unit) or None in held:
+            return chain([unit], units), kept
+        for (line, _), thing, notes in zip(found, things, held, strict=True):
+            assert notes is not None
+            record.ids.add(thing.row.id, thing.row.place)
+            record.count(notes, thing.cluster, thing.group)
+            record.tell()
+            _enter(job, notes)
+            kept += len(line)
+    return units, kept
 
 
 def _enter(job: Job, notes: list[Note]) -> None:

@@ -132,7 +132,9 @@ print([name for name in sys.modules if name in ("torch", "transformers", "openai
 """
 
 
-@pytest.mark.parametrize("command", ["", "grade", "compare", "check", "calibrate", "graders", "convert", "train", "eval", "report"])
+@pytest.mark.parametrize(
+    "command", ["", "grade", "compare", "check", "calibrate", "graders", "convert", "train", "eval", "report"]
+)
 def test_help_loads_nothing_heavy(command: str) -> None:
     code, found, complaint = python(HELP, *command.split(), "--help")
     assert code == 0, complaint

@@ -42,6 +42,11 @@ def _number(value: Any) -> str:
     return float.__repr__(value) if type(value) is float else json.dumps(value)
 
 
+def hash_of(text: str) -> str:
+    """Sixteen hexadecimal digits of BLAKE2b."""
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 class Hashes(NamedTuple):
     """Of a row: what the grader was given (item and sample), and that under the row's id."""
 

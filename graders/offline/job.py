@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from graders.grade import Grade
+from graders.grade import Grade, GradingError
 from graders.grader import Grader
 from graders.offline.cache import Cache, cache_key
-from graders.offline.encode import Hashes, encode, hashes, json_string
+from graders.offline.encode import Hashes, encode, hash_of, hashes, json_string
 from graders.offline.sources import Raw, Source
 from graders.rows import OUTPUT, GradingRow, grading_row
+from graders.sample import Item, Sample
 from graders.statistics import Asked, Note, note_of
-from graders.template import nearest
+from graders.template import nearest, render, short
+from graders.variables import item_variables
 
 
 class Prepared(NamedTuple):
@@ -65,6 +68,50 @@ class Job:
     def judged(self) -> Mapping[str, Grader]:
         """The graders that ask judge models."""
         return {name: grader for name, grader in self.graders.items() if grader.models()}
+
+    @cached_property
+    def together(self) -> bool:
+        """Whether rows of one item are graded together: a grader compares them."""
+        return any(grader.judges_groups for grader in self.graders.values())
+
+    def units(self, raws: Iterator[Raw]) -> Iterator[list[Raw]]:
+        """The rows that are graded at once: each by itself, or those that follow each other in one group.
+
+        Raises ValueError where the rows of a group do not follow each other.
+        """
+        if not self.together:
+            yield from ([raw] for raw in raws)
+            return
+        unit: list[Raw] = []
+        last: str | None = None
+        seen: set[str] = set()
+        for raw in raws:
+            thing = self.prepared(raw)
+            assert thing.group is not None
+            if thing.group != last and unit:
+                yield unit
+                unit = []
+            if thing.group != last and thing.group in seen:
+                raise ValueError(
+                    f"{thing.row.place}: rows of the group {short(thing.group)} came before, with others between; sort "
+                    f"the rows by {self.group!r}, since the rows of a group are graded together"
+                )
+            last = thing.group
+            seen.add(last)
+            unit.append(raw)
+        if unit:
+            yield unit
+
+    def prepared_unit(self, unit: Sequence[Raw]) -> list[Prepared]:
+        """The rows of a unit ready to be graded; of a group, the hash of a row covers them all."""
+        things = [self.prepared(raw) for raw in unit]
+        if not self.together:
+            return things
+        whole = "".join(thing.hashes.row for thing in things)
+        return [
+            thing._replace(hashes=Hashes(thing.hashes.given, hash_of(f"{place} {whole}")))
+            for place, thing in enumerate(things)
+        ]
 
     def row(self, raw: Raw) -> GradingRow:
         """The row as it is graded; ValueError with its place where it is none."""
@@ -122,8 +169,35 @@ class Job:
         grades = {name: found[name] if name in found else fresh[name] for name in self.graders}
         return self._written([(thing, grades)], kept)[0]
 
-    async def judged_grades(self, thing: Prepared) -> dict[str, Grade | None]:
-        """What the graders that ask judge models say of a row, by name; None where the cache has it. Kept nowhere."""
+    async def group_lines(self, things: Sequence[Prepared]) -> list[Line]:
+        """The rows of a group graded together. Grades go to no cache: each depends on all of the group."""
+        graded = await self._group_grades(self.graders, things)
+        lines = []
+        for place, thing in enumerate(things):
+            grades = {name: answers[place] for name, answers in graded.items()}
+            lines.append(self._line(thing, grades, {name: encode(grade) for name, grade in grades.items()}, 0))
+        return lines
+
+    async def _group_grades(self, graders: Mapping[str, Grader], things: Sequence[Prepared]) -> dict[str, list[Grade]]:
+        samples, item = [thing.row.sample for thing in things], _shared_item(graders.values(), things)
+
+        async def grades(grader: Grader) -> list[Grade]:
+            if grader.judges_groups:
+                return await grader.call_group_async(samples, item)
+            return await asyncio.gather(*(grader.call_async(thing.row.sample, thing.row.item) for thing in things))
+
+        answers = await asyncio.gather(*map(grades, graders.values()))
+        return dict(zip(graders, answers, strict=True))
+
+    async def judged_grades(self, things: Sequence[Prepared]) -> list[dict[str, Grade | None]]:
+        """What the graders that ask judge models say of the rows of a unit, by name, one after the other; None where
+        the cache has it. Kept nowhere."""
+        if not self.together:
+            return [await self._judged_grades(thing) for thing in things]
+        graded = await self._group_grades(self.judged, things)
+        return [{name: answers[place] for name, answers in graded.items()} for place in range(len(things))]
+
+    async def _judged_grades(self, thing: Prepared) -> dict[str, Grade | None]:
         found = self._kept([thing]).get(thing.hashes.given, {})
         asked = {name: grader for name, grader in self.judged.items() if name not in found}
         sample, item = thing.row.sample, thing.row.item
@@ -210,6 +284,28 @@ class Job:
             )
         except (ValueError, LookupError, TypeError, AttributeError):
             return None
+
+
+def _shared_item(graders: Iterable[Grader], things: Sequence[Prepared]) -> Item:
+    """The item of a group's first row. ValueError where another row differs in what the graders' templates read."""
+    first, *others = things
+    for variable in dict.fromkeys(chain.from_iterable(map(item_variables, graders))):
+        template = f"{{{{{variable}}}}}"
+        wanted = _text_of(template, first.row)
+        for other in others:
+            if _text_of(template, other.row) != wanted:
+                raise ValueError(
+                    f"{other.row.place}: {variable} is not that of {first.row.place}, the first row of its group; the "
+                    "rows of a group are outputs for one item"
+                )
+    return first.row.item
+
+
+def _text_of(template: str, row: GradingRow) -> str | None:
+    try:
+        return render(template, Sample(), row.item)
+    except GradingError:
+        return None
 
 
 def _as_kept(grade: Grade) -> Grade:

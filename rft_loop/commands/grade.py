@@ -68,7 +68,10 @@ def grade(
     max_error_rate: MaxErrorRate = 0.05,
     cluster: Cluster = None,
     pass_at_k: Annotated[int | None, typer.Option(help="Also tell pass@K; needs --group.", min=1)] = None,
-    group: Annotated[str | None, typer.Option(help="Item key that tells which rows are of one item.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Item key that tells which rows are of one item: for pass@K, and for graders that compare."),
+    ] = None,
     threshold: Threshold = 0.5,
     summary_file: SummaryFile = None,
     max_row_mb: MaxRowMb = 16.0,
@@ -95,6 +98,7 @@ def grade(
         "seed": seed,
         "concurrency": concurrency,
         "cache": cache,
+        "group": group,
         "max_row_bytes": int(max_row_mb * 2**20),
     }
     if dry_run:
@@ -113,7 +117,6 @@ def grade(
                 single=len(named) == 1,
                 workers=workers,
                 cluster=cluster,
-                group=group,
                 k=pass_at_k,
                 threshold=threshold,
                 progress=progress.show,
