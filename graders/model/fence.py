@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
 from graders.template import Variable
@@ -28,16 +29,21 @@ _CONTROL = re.compile(
 """The first character of what chat templates (Llama, Qwen, Gemma, Mistral, Phi, DeepSeek) read as more than text."""
 
 
+@lru_cache(maxsize=256)
+def _any_of(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Any of these names as a word of its own, the longest first."""
+    longest_first = sorted(names, key=len, reverse=True)
+    return re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in longest_first), re.IGNORECASE)
+
+
 class Fence:
     """Puts a sample's values into a judge's messages, and remembers them."""
 
-    def __init__(self, blind: Sequence[str] = (), marks: bool = True, definition: str = "") -> None:
+    def __init__(self, blind: Sequence[str] = (), marks: bool = True, key: bytes = b"") -> None:
         self.values: list[str] = []
         self._marks = marks
-        self._key = blake2b(definition.encode("utf-8", "surrogatepass")).digest()
-        names = sorted(blind, key=len, reverse=True)
-        self._names = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in names), re.IGNORECASE)
-        self._blind = bool(names)
+        self._key = key
+        self._blind = blind
 
     def shown(self, variable: Variable, text: str) -> str:
         """The text of a variable as the judge gets it."""
@@ -47,7 +53,7 @@ class Fence:
         """A candidate's text between its marks."""
         self.values.append(text)
         if self._blind:
-            text = self._names.sub("[name]", text)
+            text = _any_of(tuple(self._blind)).sub("[name]", text)
         if not self._marks:
             return text
         text = _CONTROL.sub(lambda found: f"{found[0]} ", text)

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from hashlib import blake2b
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
@@ -162,9 +163,9 @@ class Judge(Grader):
         return Fence(self.blind, self.fence, self._marks_key)
 
     @cached_property
-    def _marks_key(self) -> str:
+    def _marks_key(self) -> bytes:
         wire = {name: value for name, value in self.to_wire().items() if name != "draw"}
-        return json.dumps(wire, sort_keys=True)
+        return blake2b(json.dumps(wire, sort_keys=True).encode()).digest()
 
     def guarded(self, filled: list[dict[str, Any]], fence: Fence) -> list[dict[str, Any]]:
         """Messages in which a fence has put values, with the judge told of its marks; raises as `shown` does."""

@@ -8,6 +8,7 @@ No proxies, no redirects, no compression, no cookies.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
 from collections.abc import Generator, Mapping
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from graders.service.wire import MOST_BYTES, RefusedError, Response, WireError
 
 MOST_HEAD = 64 * 2**10  # bytes of a status line and headers, or of the line before a chunk
+LOOK_AGAIN = 0.02  # seconds between looks at calls that may have taken too long
 LONGEST_IDLE = 4.0  # seconds; servers close connections that are idle for 5 (uvicorn) or longer
 
 Reading = Generator[None, bytes, tuple[Response, bool]]
@@ -38,6 +40,7 @@ class PlainWire:
         self._head = f"POST {path} HTTP/1.1\r\n{lines}Content-Length: ".encode("latin-1")
         self._idle: list[tuple[_Connection, float]] = []
         self._open: set[_Connection] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def post(self, body: bytes, timeout: float) -> Response:
         """Send a request's JSON. Raises WireError, or TimeoutError after `timeout` seconds."""
@@ -69,6 +72,8 @@ class PlainWire:
         return None
 
     async def _connected(self, timeout: float) -> _Connection:
+        if self._timer is None:
+            self._look()
         if self._secure and self._tls is None:
             self._tls = ssl.create_default_context()
         connect = asyncio.get_running_loop().create_connection(
@@ -82,7 +87,17 @@ class PlainWire:
         except (OSError, ValueError) as problem:  # ValueError of a name that cannot be one
             raise RefusedError(f"{type(problem).__name__}: {problem}") from None
 
+    def _look(self) -> None:
+        """Fail the calls that have taken too long: one timer for all of them costs less than one each."""
+        now = time.monotonic()
+        for connection in list(self._open):
+            if connection.end < now:
+                connection.fail(TimeoutError())
+        self._timer = asyncio.get_running_loop().call_later(LOOK_AGAIN, self._look)
+
     async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         for connection in list(self._open):
             connection.close()
         while self._open:
@@ -97,6 +112,7 @@ class _Connection(asyncio.Protocol):
         self._answer: asyncio.Future[Response] | None = None
         self._reading: Reading | None = None
         self._lasting = True
+        self.end = math.inf  # when the present call has taken too long
         self.silent = True  # nothing has come for the present call
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -109,10 +125,9 @@ class _Connection(asyncio.Protocol):
         return self._lasting and not self._transport.is_closing()
 
     async def ask(self, request: bytes, timeout: float) -> Response:
-        loop = asyncio.get_running_loop()
-        self._answer, self._reading, self.silent = loop.create_future(), reading(), True
+        self._answer, self._reading, self.silent = asyncio.get_running_loop().create_future(), reading(), True
         next(self._reading)
-        timer = loop.call_later(timeout, self._fail, TimeoutError())
+        self.end = time.monotonic() + timeout
         try:
             self._transport.write(request)
             return await self._answer
@@ -120,7 +135,7 @@ class _Connection(asyncio.Protocol):
             self.close()
             raise
         finally:
-            timer.cancel()
+            self.end = math.inf
             self._answer = self._reading = None
 
     def data_received(self, data: bytes) -> None:
@@ -136,7 +151,7 @@ class _Connection(asyncio.Protocol):
                 self._transport.abort()
             self._answer.set_result(response)
         except WireError as problem:
-            self._fail(problem)
+            self.fail(problem)
 
     def connection_lost(self, problem: Exception | None) -> None:
         self._lasting = False
@@ -147,9 +162,9 @@ class _Connection(asyncio.Protocol):
             except StopIteration as end:
                 self._answer.set_result(end.value[0])
             except WireError as broken:
-                self._fail(WireError(f"{type(problem).__name__}: {problem}") if problem else broken)
+                self.fail(WireError(f"{type(problem).__name__}: {problem}") if problem else broken)
 
-    def _fail(self, problem: Exception) -> None:
+    def fail(self, problem: Exception) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(problem)
 
