@@ -1,6 +1,6 @@
 """What judges cost beyond their own time: calls in flight, kept answers, chaos, and kills with resumes.
 
-    python benchmarks/judges.py [--calls 20000] [--in-flight 1000] [--only throughput cache chaos kills]
+    python benchmarks/judges.py [--calls 40000] [--in-flight 1000] [--only throughput cache chaos kills]
 
 The judge is `graders.testing.scripted_judge` in a process of its own, on another core where there is one. Throughput is
 told as a share of the ideal, calls in flight over the seconds that the judge takes, beside what a bare aiohttp loop
@@ -29,9 +29,10 @@ from zlib import crc32
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # graders.py beside this script shares its name with our package
 
-from graders.registry import load  # noqa: E402
 from graders.grader import Grader  # noqa: E402
 from graders.model.score_model import FORM, ScoreModel, _read  # noqa: E402
+from graders.offline.workers import calm_collector  # noqa: E402
+from graders.registry import load  # noqa: E402
 from graders.sample import Sample  # noqa: E402
 from graders.score import grade_file_with_all, grade_many  # noqa: E402
 from graders.service.question import Question  # noqa: E402
@@ -275,7 +276,7 @@ def compare(calm: list[dict[str, Any]], wild: list[dict[str, Any]], count: int) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What judges cost beyond their own time.")
-    parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--calls", type=int, default=40_000)
     parser.add_argument("--in-flight", type=int, default=1_000)
     parser.add_argument("--only", nargs="*", choices=["throughput", "cache", "chaos", "kills"])
     parser.add_argument("--serve", choices=list(SCRIPTS), help=argparse.SUPPRESS)
@@ -283,6 +284,7 @@ def main() -> None:
     if options.serve:
         serve(options.serve)
         return
+    calm_collector()  # as `assay grade` does
     only = options.only or ["throughput", "cache", "chaos", "kills"]
     if "throughput" in only:
         throughput(options.calls, options.in_flight)

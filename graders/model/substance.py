@@ -6,6 +6,7 @@ openers of a solution without the solution.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -65,12 +66,23 @@ def lacks_substance(texts: Sequence[str]) -> str:
 def _nothing_in(text: str) -> str:
     if sum(map(str.isalnum, text[: 4 * LONGEST])) > LONGEST:  # nearly always, and quick to find out
         return ""
-    seen = [character for character in text if not _is_unseen(character)]
-    words = "".join(character if character.isalnum() else " " for character in seen).split()
+    words, signs = _ascii_words(text) if text.isascii() else _words(text)
     if not words:
-        return "" if any(map(_is_sign, seen)) else "holds no letter, digit or sign"
+        return "" if signs else "holds no letter, digit or sign"
     few = sum(map(len, words)) <= LONGEST
     return "is only the opening of an answer" if few and _folded(" ".join(words)) in _OPENERS else ""
+
+
+def _ascii_words(text: str) -> tuple[list[str], bool]:
+    """As `_words`, of most texts and in a tenth of the time."""
+    return _ASCII_WORD.findall(text.translate(_NO_APOSTROPHES)), False
+
+
+def _words(text: str) -> tuple[list[str], bool]:
+    """The words of a text, and whether it holds a sign that may be an answer by itself."""
+    seen = [character for character in text if not _is_unseen(character)]
+    words = "".join(character if character.isalnum() else " " for character in seen).split()
+    return words, any(map(_is_sign, seen))
 
 
 def _is_unseen(character: str) -> bool:
@@ -91,5 +103,7 @@ def _folded(text: str) -> str:
     return "".join(character for character in parted if not unicodedata.combining(character))
 
 
+_ASCII_WORD = re.compile("[A-Za-z0-9]+")
+_NO_APOSTROPHES = str.maketrans("", "", "'`")
 _BLANKS = "’\u115f\u1160\u2800\u3164\uffa0\ufffd"  # letters and symbols by their category, with nothing to see
 _OPENERS = frozenset(map(_folded, OPENERS))

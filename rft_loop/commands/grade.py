@@ -78,6 +78,7 @@ def grade(
 ) -> None:
     """Grade stored outputs. A broken run, started again, goes on where it stopped."""
     from graders.offline.cache import FILE
+    from graders.offline.workers import calm_collector
     from graders.score import grade_file_with_all, price_file
     from graders.service import answers
 
@@ -107,6 +108,7 @@ def grade(
         _tell_price(estimate, budget, summary_file)
         return
     assert out is not None
+    calm_collector()
     asks = any(one.waits for one in named.values())
     with judges(judges_file, budget, cache if asks else None), ends_told(lambda: _kept(out)):
         with Progress() as progress:
