@@ -6,7 +6,7 @@ import asyncio
 import warnings
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
@@ -224,9 +224,9 @@ class Composite(Grader):
         """The samples' courses, a step of each at a time: a part that judges groups gets the calls of all together."""
         courses = [_Course(self.steps(sample, item), self._answer_of) for sample in samples]
         while under_way := [course for course in courses if not course.ended]:
-            grades = iter(await asked_together([call for course in under_way for call in course.calls]))
+            answers = iter(await asked_together([course.calls for course in under_way]))
             for course in under_way:
-                course.go_on([next(grades) for _ in course.calls])
+                course.go_on([next(answers) for _ in course.calls])
         return [course.answer for course in courses]
 
 
@@ -256,17 +256,25 @@ class _Course:
             self.ended, self.answer = True, self._answer_of(problem)
 
 
-async def asked_together(calls: Sequence[Call]) -> list[Grade]:
-    """The grades of calls for several samples: those to one part that judges groups, about one item, are one group."""
+async def asked_together(courses: Sequence[Sequence[Call]]) -> list[Grade]:
+    """The grades of the calls of several samples' courses, one after the other.
+
+    Calls to one part that judges groups, about one item, are one group; what a course asks the same part once more is
+    a group of its own, so that no sample stands in a group twice.
+    """
+    calls: list[Call] = []
     groups: list[list[int]] = []
-    for place, (part, _, item) in enumerate(calls):
-        for group in groups if part.judges_groups else ():
-            first = calls[group[0]]
-            if first.part is part and (first.item is item or first.item == item):
+    of_part: dict[tuple[int, int], list[list[int]]] = {}
+    for place, (call, turn) in enumerate(_with_turns(courses)):
+        calls.append(call)
+        alike = of_part.setdefault((id(call.part), turn), []) if call.part.judges_groups else []
+        for group in alike:
+            if _same_item(calls[group[0]].item, call.item):
                 group.append(place)
                 break
         else:
             groups.append([place])
+            alike.append(groups[-1])
     answers = await asyncio.gather(*(_of_group([calls[place] for place in group]) for group in groups))
     grades = {
         place: grade
@@ -274,6 +282,19 @@ async def asked_together(calls: Sequence[Call]) -> list[Grade]:
         for place, grade in zip(group, answer, strict=True)
     }
     return [grades[place] for place in range(len(calls))]
+
+
+def _with_turns(courses: Sequence[Sequence[Call]]) -> Iterator[tuple[Call, int]]:
+    """Each call, and how often its course asks that part before it."""
+    for calls in courses:
+        asked: Counter[int] = Counter()
+        for call in calls:
+            yield call, asked[id(call.part)]
+            asked[id(call.part)] += 1
+
+
+def _same_item(one: Item, other: Item) -> bool:
+    return one is other or one == other
 
 
 async def _of_group(calls: Sequence[Call]) -> list[Grade]:

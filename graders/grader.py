@@ -285,7 +285,7 @@ class Grader(BaseModel):
 
     def _check_row(self, item: Item) -> None:
         """Raise what keeps any output of this row from being judged: a broken row is never the candidate's fault."""
-        if self.waits:  # not asked without need: only its variables are looked for
+        if self.waits or self.judges_groups:  # not asked without need, or not alone: its variables are looked for
             if lacking := missing_variables(self, [item]):
                 raise GradingError("invalid_variable_error", str(lacking[0]))
             return

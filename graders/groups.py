@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from graders.grade import Grade
 from graders.grader import Grader
 from graders.sample import Item, Sample
-from graders.score import _check_concurrency, _window
+from graders.score import _check_concurrency, _window, grade_many
 
 
 def grade_groups(
@@ -15,12 +16,34 @@ def grade_groups(
 ) -> Iterator[list[Grade]]:
     """The grades of each `(samples, item)`, in order, each as soon as it and all before it are there.
 
-    Where the grader `judges_groups`, the samples of a group are judged together; any other grader judges each by
-    itself. Graders that wait on a network have up to `concurrency` groups under way.
+    Where the grader `judges_groups`, the samples of a group are judged together, and up to `concurrency` groups are
+    under way. Any other grader judges each sample by itself, and has up to `concurrency` of these calls under way where
+    it waits on a network.
     """
     _check_concurrency(concurrency)
-    if grader.waits or grader.judges_groups:
+    if grader.judges_groups:
         yield from _window(lambda group: grader.call_group_async(*group), iter(groups), concurrency)
-        return
-    for samples, item in groups:
-        yield [grader(sample, item) for sample in samples]
+    else:
+        yield from _each_by_itself(grader, groups, concurrency)
+
+
+def _each_by_itself(
+    grader: Grader, groups: Iterable[tuple[Sequence[Sample | str], Item]], concurrency: int
+) -> Iterator[list[Grade]]:
+    sizes: deque[int] = deque()  # of the groups that are begun
+
+    def pairs() -> Iterator[tuple[Sample | str, Item]]:
+        for samples, item in groups:
+            sizes.append(len(samples))
+            yield from ((sample, item) for sample in samples)
+
+    grades: deque[Grade] = deque()
+
+    def whole() -> Iterator[list[Grade]]:
+        while sizes and len(grades) >= sizes[0]:
+            yield [grades.popleft() for _ in range(sizes.popleft())]
+
+    for grade in grade_many(grader, pairs(), concurrency):
+        grades.append(grade)
+        yield from whole()
+    yield from whole()

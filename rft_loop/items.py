@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graders.composite import Composite
 from graders.grader import Grader
+from graders.model.group import Group
 from graders.rows import read_rows
 from graders.sample import Sample
 from graders.template import short
@@ -79,6 +81,17 @@ def check_gradable(grader: Grader, items: Rows) -> None:
                 f"{place}: grader {grader.label!r} cannot grade this row: {grade.why} (asked with an empty output: "
                 "mend the row, or let the grader answer to an empty output too)"
             )
+
+
+def check_group_size(grader: Grader, group_size: int) -> None:
+    """Refuse a grader, or a part of one, that compares fewer outputs than an item has rollouts."""
+    if isinstance(grader, Group) and grader.max_size < group_size:
+        raise ValueError(
+            f"{grader.label!r} compares at most max_size={grader.max_size} outputs, and group_size is {group_size}; "
+            "raise max_size, or lower group_size"
+        )
+    for part in grader.members.values() if isinstance(grader, Composite) else ():
+        check_group_size(part, group_size)
 
 
 def prompts_of(

@@ -39,7 +39,7 @@ from rft_loop.checkpoint import (
     sha256,
 )
 from rft_loop.decode import sample
-from rft_loop.items import Rows, check_gradable, draw, prompts_of, read_items
+from rft_loop.items import Rows, check_gradable, check_group_size, draw, prompts_of, read_items
 from rft_loop.judges import Spending, judges_of
 from rft_loop.measures import Clock, errors_by_kind, measures
 from rft_loop.policy import Policy, choose_device, load_policy
@@ -148,6 +148,7 @@ def prepare(recipe: Recipe, run: Run, view: View, spending: Spending) -> Trainin
     torch.manual_seed(recipe.seed)
     grader = load(recipe.grader)
     grader.check_ready()
+    check_group_size(grader, recipe.group_size)
     items, held_out = read_items(recipe.train), read_items(recipe.validation)
     check_gradable(grader, items)
     check_gradable(grader, held_out)

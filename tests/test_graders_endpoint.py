@@ -6,7 +6,9 @@ import asyncio
 import json
 import math
 import socket
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graders import GradeError, Sample, grade_many, load
+from graders import Grade, GradeError, Sample, grade_many, load
 from graders.grade import GradingStopped
+from graders.groups import grade_groups
 from graders.model import endpoint as module
 from graders.model.endpoint import MOST_BYTES, Endpoint
 from graders.score import grade_file
@@ -40,6 +43,11 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "FIRST_WAIT", 0.001)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_known_of_any_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_addresses", {})
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., tuple[Endpoint, ScriptedJudge]]]:
     """Starts a service that answers as a script says; gives a grader that asks it, and the server."""
@@ -62,15 +70,14 @@ Serve = Callable[..., tuple[Endpoint, ScriptedJudge]]
 
 
 def test_what_it_sends_is_the_sample_the_row_and_the_trace() -> None:
-    payload = endpoint().payload(Sample('{"a": 1}'), {"gene": "FBN1"}, "trace_7")
+    payload = endpoint().payload(Sample('{"a": 1}'), {"gene": "FBN1"})
     assert sorted(payload) == ["item", "sample", "trace_id"]
     assert payload["item"] == {"gene": "FBN1"}
-    assert payload["trace_id"] == "trace_7"
     assert (payload["sample"]["output_json"], payload["sample"]["output_tools"]) == ({"a": 1}, [])
     json.dumps(payload, allow_nan=False)
 
 
-def test_a_rollout_without_a_trace_gets_one_of_its_own() -> None:
+def test_every_payload_has_a_trace_of_its_own() -> None:
     first, second = (endpoint().payload(Sample("x"), {})["trace_id"] for _ in range(2))
     assert first.startswith("trace_")
     assert first != second
@@ -222,13 +229,55 @@ def test_a_later_try_that_succeeds_is_the_grade(serve: Serve, failures: int) -> 
     assert len(server.requests) == failures + 1
 
 
-def test_a_service_that_is_not_there_is_undecided() -> None:
+def test_a_service_that_is_not_there_ends_the_run() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        grade = endpoint(f"http://127.0.0.1:{free.getsockname()[1]}/grade")("x", {})
+        place = f"127.0.0.1:{free.getsockname()[1]}/grade"
+        with pytest.raises(
+            GradingStopped, match=rf"^web: nothing answers at http://{place} \(ConnectionRefusedError: "
+        ):
+            endpoint(f"http://{place}?key=planted-in-query", name="web")("x", {})
+
+
+def test_a_service_that_has_answered_and_goes_away_leaves_rows_undecided() -> None:
+    with ScriptedJudge(lambda _: error(500, "starting", Retry_After="0")) as server:
+        grader = endpoint(f"{server.url}/grade")
+        assert grader("x", {}).score is None
+    grade = grader("x", {})
     assert grade.error is not None
     assert (grade.score, grade.error.kind, grade.error.fault) == (None, "endpoint_server_error", "infra")
     assert "asked 4 times: ConnectionRefusedError" in grade.why
+
+
+@pytest.mark.parametrize(
+    ("reaction", "said"),
+    [
+        (error(400, "no such key"), "HTTP 400: 'no such key'"),
+        (Reaction(b"", 302, {"Location": "/login"}), "HTTP 302: it redirects to '/login', which is not followed"),
+    ],
+)
+def test_an_address_that_turns_three_calls_down_and_never_scored_ends_the_run(
+    serve: Serve, reaction: Reaction, said: str
+) -> None:
+    grader, server = serve(reaction, name="web")
+    assert [grader("x", {}).score for _ in range(2)] == [None, None]
+    with pytest.raises(GradingStopped) as caught:
+        grader("x", {})
+    words = f"web: {server.url}/grade has turned down 3 calls in a row and has never given a score; the last: {said}"
+    assert str(caught.value).startswith(words)
+    assert len(server.requests) == 3
+
+
+def test_a_failure_between_two_refusals_breaks_their_row(serve: Serve) -> None:
+    grader, _ = serve(lambda request: error(503 if request.body["item"]["n"] == 2 else 400, "no", Retry_After="0"))
+    assert [grader("x", {"n": n}).score for n in range(5)] == [None] * 5
+    with pytest.raises(GradingStopped, match="3 calls in a row"):
+        grader("x", {"n": 5})
+
+
+def test_an_address_that_has_scored_may_turn_down_as_many_rows_as_it_likes(serve: Serve) -> None:
+    grader, _ = serve(lambda request: HALF if request.body["item"]["n"] == 0 else error(422, "no such gene"))
+    assert [grader("x", {"n": n}).score for n in range(6)] == [0.5, *[None] * 5]
 
 
 @pytest.mark.parametrize(
@@ -252,12 +301,33 @@ def test_what_the_service_refuses_is_in_its_words_and_is_not_tried_again(
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
 def test_a_service_that_lets_nobody_in_ends_the_run(serve: Serve, status: int) -> None:
     grader, server = serve(error(status, "who are you?"), name="web")
     with pytest.raises(GradingStopped, match=rf"^web: .*/grade refuses to grade: HTTP {status}: 'who are you\?'$"):
         grader("x", {})
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_one_row_that_is_not_let_in_where_others_were_is_undecided_alone(serve: Serve, status: int) -> None:
+    blocks = "DROP TABLE"
+    grader, _ = serve(
+        lambda request: error(status, "blocked") if blocks in request.body["sample"]["output_text"] else HALF
+    )
+    grades = [grader(text, {}) for text in ("FBN1", "'; DROP TABLE x", "FBN2")]
+    assert [grade.score for grade in grades] == [0.5, None, 0.5]
+    assert grades[1].error is not None
+    assert (grades[1].error.kind, grades[1].error.fault) == ("endpoint_server_error", "grader")
+    assert f"HTTP {status}: 'blocked'" in grades[1].why
+
+
+@pytest.mark.parametrize("status", [401, 402])
+def test_a_key_that_expires_ends_the_run_whatever_was_before(serve: Serve, status: int) -> None:
+    grader, _ = serve(lambda request: HALF if request.body["item"]["n"] == 0 else error(status, "no credit"))
+    assert grader("x", {"n": 0}).score == 0.5
+    with pytest.raises(GradingStopped, match="no credit"):
+        grader("x", {"n": 1})
 
 
 # How much, how fast
@@ -303,6 +373,48 @@ def test_every_try_waits_for_its_turn(serve: Serve) -> None:
     assert math.isclose(grader._allowance.seconds_each, 0.001)
 
 
+class Crowd:
+    """Counts how many requests are under way at once: each waits a little before it is answered."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def __call__(self, request: Request) -> Reaction:
+        self.times.append(time.monotonic())
+        return replace(HALF, seconds=0.3)
+
+    @property
+    def at_once(self) -> int:
+        return max(sum(start <= other < start + 0.3 for other in self.times) for start in self.times)
+
+
+def test_groups_of_a_grader_that_judges_each_by_itself_have_as_many_calls_under_way_as_single_samples(
+    serve: Serve,
+) -> None:
+    crowd = Crowd()
+    grader, server = serve(crowd)
+    groups = [([f"{n} {number}" for number in range(5)], {"n": n}) for n in range(2)]
+    grades = list(grade_groups(grader, groups, concurrency=3))
+    assert [[grade.score for grade in group] for group in grades] == [[0.5] * 5] * 2
+    assert len(server.requests) == 10
+    assert crowd.at_once <= 3
+
+
+def test_no_more_than_so_many_calls_to_one_address_are_under_way_in_an_event_loop(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_UNDER_WAY", 2)
+    crowd = Crowd()
+    grader, server = serve(crowd)
+
+    async def all_at_once() -> list[Grade]:
+        return await asyncio.gather(*(grader.call_async("x", {"n": n}) for n in range(6)))
+
+    assert [grade.score for grade in asyncio.run(all_at_once())] == [0.5] * 6
+    assert len(server.requests) == 6
+    assert crowd.at_once <= 2
+
+
 # What is secret
 
 
@@ -344,6 +456,41 @@ def test_a_key_of_the_environment_is_sent_and_is_found_nowhere(
     assert load(grader.to_wire()).identity == identity
 
 
+@pytest.mark.parametrize(
+    ("headers", "secret"),
+    [
+        ({"X-Api-Key": "written-out-key-1"}, "written-out-key-1"),
+        ({"Authorization": "Custom written-out-key-2"}, "written-out-key-2"),
+        ({}, "written-in-query-3"),
+        ({}, "written in query 4"),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 401, 503])
+def test_a_key_that_is_written_out_and_echoed_is_in_no_grade_and_no_message(
+    headers: dict[str, str], secret: str, status: int
+) -> None:
+    def script(request: Request) -> Reaction:
+        return error(status, f"{request.path} {json.dumps(dict(request.headers))} {secret}", Retry_After="0")
+
+    with ScriptedJudge(script) as server:
+        grader = endpoint(
+            f"{server.url}/grade?code=written-in-query-3&other=written%20in%20query%204&v=2", headers=headers or None
+        )
+        try:
+            found = json.dumps(grader("x", {}).to_wire())
+        except GradingStopped as stopped:
+            found = str(stopped)
+    assert f"HTTP {status}" in found
+    assert secret not in found
+    assert secret.replace(" ", "%20") not in found
+
+
+def test_what_is_no_key_is_not_taken_out_of_messages(serve: Serve) -> None:
+    plain = {"Content-Type": "application/vnd.genes+json", "User-Agent": "my-trainer", "X-Team": "genes"}
+    grader, _ = serve(error(400, "my-trainer of genes sent application/vnd.genes+json"), headers=plain)
+    assert "my-trainer of genes sent application/vnd.genes+json" in grader("x", {}).why
+
+
 def test_a_variable_that_is_not_set_is_named_before_anything_is_sent(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,7 +519,7 @@ def test_connections_are_kept_within_an_event_loop_and_closed_with_it(serve: Ser
         return len(server._connections)
 
     assert asyncio.run(several()) == 1
-    assert (module._wires, module._closing) == ({}, {})
+    assert module._loops == {}
 
 
 # Definitions
@@ -411,6 +558,11 @@ def test_web_addresses_are_accepted(url: str) -> None:
         ({"url": "https://x.example/\u200b"}, "no spaces"),
         ({"url": "https://x.example:99999/"}, "not a web address"),
         ({"url": "https://[::1/"}, "not a web address"),
+        (
+            {"url": "https://x.example/grade?code=${KEY}"},
+            "'${' stands for no variable in an address; send a key in a header, as in",
+        ),
+        ({"url": "https://${HOST}/grade"}, "'${' stands for no variable in an address"),
         ({"url": "https://me:secret@x.example/"}, "a name or password in the address would be recorded"),
         ({"headers": {"a b": "x"}}, "'a b' is no name of a header"),
         ({"headers": {"": "x"}}, "'' is no name of a header"),

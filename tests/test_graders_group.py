@@ -212,6 +212,20 @@ def test_samples_without_substance_are_not_shown_and_share_the_last_place() -> N
     assert judge.requests == []
 
 
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        (["not JSON"], "what could not be read, which takes"),
+        (['{"a": "..."}'], "what says nothing, which takes"),
+        (["not JSON", '{"a": "..."}'], "what could not be read or says nothing, which takes"),
+    ],
+)
+def test_the_words_for_the_last_place_are_those_of_what_takes_it(others: list[str], words: str) -> None:
+    grade = graded(group(output="{{sample.output_json.a}}"), ['{"a": "good"}', *others])[0]
+    assert grade.score == 1.0
+    assert grade.why.endswith(f"; and it is better than {words} the last place")
+
+
 def test_an_empty_group_has_no_grades() -> None:
     assert graded(group(), []) == []
 
@@ -285,14 +299,36 @@ def test_one_failed_order_leaves_those_it_showed_undecided_and_no_one_else() -> 
     assert sum(grade.usage["a-judge"]["calls"] for grade in grades if grade.usage) == 3, "and nothing used is lost"
 
 
-def test_one_failed_match_leaves_its_two_undecided_and_the_others_decided() -> None:
-    def script(request: Request) -> Reaction:
-        return said("nonsense") if set(shown(request).values()) == {"good", "so so"} else honest(request)
+def breaks_between(*texts: str) -> Script:
+    return lambda request: said("nonsense") if set(shown(request).values()) == set(texts) else honest(request)
 
-    with judging(script):
+
+def test_a_text_of_which_most_matches_are_decided_is_scored_by_those_and_says_how_many_are_not() -> None:
+    with judging(breaks_between("good", "so so")):
         grades = graded(group(method="tournament"), FOUR)
-    assert [grade.score for grade in grades] == [None, None, 1.0, pytest.approx(2 / 3)]
-    assert all(grade.error and grade.error.kind == "model_grader_parse_error" for grade in grades[:2])
+    assert [grade.score for grade in grades] == [0.0, 0.0, 1.0, pytest.approx(2 / 3)]
+    assert [grade.extracted["undecided"] for grade in grades] == [1, 1, 0, 0]
+    assert "; 1 more could not be decided: the judge a-judge gave twice no answer" in grades[0].why
+    assert "could not be decided" not in grades[2].why
+
+
+@pytest.mark.parametrize(("pairs", "texts"), [("all", FOUR[1:]), ("circular", FOUR)])
+def test_half_of_the_matches_is_not_enough(pairs: str, texts: list[str]) -> None:
+    with judging(lambda request: said("nonsense") if "good" in shown(request).values() else honest(request)):
+        grades = graded(group(method="tournament", pairs=pairs), texts)
+    by_text = dict(zip(texts, grades, strict=True))
+    assert by_text["good"].score is None
+    assert by_text["good"].error is not None
+    assert by_text["good"].error.kind == "model_grader_parse_error"
+    assert sum(grade.score is None for grade in grades) == 3
+
+
+def test_a_text_that_the_judge_refuses_leaves_a_tournament_to_the_others() -> None:
+    with judging(lambda r: said(None, refusal="no") if "poison" in shown(r).values() else honest(r)):
+        grades = graded(group(method="tournament"), ["poison", *FOUR])
+    assert [grade.score for grade in grades] == pytest.approx([None, 0, 1 / 3, 1, 2 / 3])
+    assert grades[0].error is not None
+    assert grades[0].error.kind == "model_grader_refusal_error"
 
 
 @pytest.mark.parametrize("options", METHODS, ids=str)
@@ -491,6 +527,55 @@ def test_a_grader_of_ones_own_may_judge_groups_without_a_model() -> None:
     assert [one.score for one in grade] == [0.5, 0.5, 1.0]
 
 
+def test_what_extract_does_not_find_is_the_candidates_fault_without_a_model_too() -> None:
+    for grader in (Rare(extract="boxed"), load({"type": "negate", "grader": Rare(), "extract": "boxed"})):
+        grades = graded(grader, [r"\boxed{a}", "no box", r"\boxed{b}"])
+        assert grades[1].score == 0.0
+        assert grades[1].error is not None
+        assert (grades[1].error.kind, grades[1].error.fault) == ("extraction_failed", "candidate")
+        assert None not in [grade.score for grade in grades]
+
+
+class Counting(Rare):
+    """Rare, and it remembers the groups that it was given."""
+
+    type: Literal["counting"] = "counting"  # type: ignore[assignment]
+
+    @cached_property
+    def groups(self) -> list[list[str]]:
+        return []
+
+    async def grade_group_async(self, samples: Sequence[Sample], item: Item) -> Sequence[Grade | float]:
+        self.groups.append([sample.output_text for sample in samples])
+        return await super().grade_group_async(samples, item)
+
+
+def test_a_grader_that_stands_twice_in_a_definition_sees_each_sample_once_at_a_time() -> None:
+    rare = Counting()
+    twice = load({"type": "weighted_sum", "graders": {"a": rare, "b": rare}, "weights": {"a": 0.5, "b": 0.5}})
+    assert twice.members["a"] is twice.members["b"]  # type: ignore[attr-defined]
+    assert scores(twice, ["a", "b", "b"]) == [1.0, 0.0, 0.0]
+    assert rare.groups == [["a", "b", "b"]] * 2
+
+
+def test_a_grader_that_one_course_asks_second_and_another_first_is_given_both_samples_together() -> None:
+    class Turned(Composite):
+        type: Literal["turned"] = "turned"
+
+        @property
+        def members(self) -> Mapping[str, Grader]:
+            return {"rare": rare, "form": form}
+
+        def steps(self, sample: Sample, item: Item) -> Steps:
+            calls = [Call(rare, sample, item), Call(form, sample, item)]
+            grades = yield calls if sample.output_text == "a" else calls[::-1]
+            return grades[0 if sample.output_text == "a" else 1]
+
+    rare, form = Counting(), load(FORMAT)
+    assert scores(Turned(), ["a", "b", "b"]) == [1.0, 0.0, 0.0]
+    assert rare.groups == [["a", "b", "b"]]
+
+
 def test_what_a_group_grader_raises_or_forgets_leaves_each_undecided() -> None:
     for grades in (graded(Rare(), ["a", "break"]), graded(Rare(), ["a", "b"], {"upto": 1})):
         assert [grade.score for grade in grades] == [None, None]
@@ -500,12 +585,22 @@ def test_what_a_group_grader_raises_or_forgets_leaves_each_undecided() -> None:
 
 def test_graders_that_judge_each_sample_by_itself_grade_groups_too() -> None:
     assert scores(load(FORMAT), ["a!", "a"]) == [1.0, 0.0]
-    groups: list[tuple[list[str], Item]] = [(["a!"], {}), ([], {}), (["b", "b!"], {})]
-    assert [[grade.score for grade in grades] for grades in grade_groups(load(FORMAT), groups)] == [
-        [1.0],
-        [],
-        [0.0, 1.0],
-    ]
+    groups: list[tuple[list[str], Item]] = [([], {}), (["a!"], {}), ([], {}), (["b", "b!"], {}), ([], {})]
+    found = grade_groups(load(FORMAT), groups)
+    assert [[grade.score for grade in grades] for grades in found] == [[], [1.0], [], [0.0, 1.0], []]
+
+
+def test_each_group_comes_before_the_next_is_read_where_nothing_waits() -> None:
+    read: list[int] = []
+
+    def groups() -> Iterator[tuple[list[str], Item]]:
+        for number in range(3):
+            read.append(number)
+            yield ["a!", "a"], {}
+
+    found = grade_groups(load(FORMAT), groups())
+    assert [grade.score for grade in next(found)] == [1.0, 0.0]
+    assert read == [0]
 
 
 def test_groups_come_in_order_with_several_under_way() -> None:
@@ -534,6 +629,8 @@ def test_a_group_can_be_awaited_inside_a_loop() -> None:
         ({"method": "tournament", "orders": 2}, "orders: a tournament shows each pair in both; leave it out"),
         ({"method": "tournament", "seed": 2}, "seed: all pairs meet, so nothing is drawn with 2; leave it out"),
         ({"orders": 0}, "orders: Input should be greater than or equal to 1"),
+        ({"max_size": 703}, "max_size: Input should be less than or equal to 702"),
+        ({"output": "a constant"}, "output: 'a constant' holds no {{sample...}} variable"),
         ({"max_size": 1}, "max_size: 1 has no one to be compared with; give 2 or more"),
         ({"canary": {"output": "bad"}}, "canary: an answer known to be bad may still be the best of a group"),
         (

@@ -191,9 +191,13 @@ def test_a_variable_without_a_value_is_said_and_the_judge_is_not_asked() -> None
     assert server.requests == []
 
 
+BLANK = [{"role": "user", "content": "{{item.question}}"}]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"longest": 9, "input": BLANK}, "longest: the judge is shown nothing of the output"),
         ({"labels": []}, "labels: no label; give at least one"),
         ({"labels": ["good", "bad", "good"]}, "labels: the label 'good' stands twice"),
         ({"labels": ["good", ""]}, "labels.1: String should have at least 1 character"),

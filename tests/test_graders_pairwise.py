@@ -244,6 +244,9 @@ def test_what_an_output_says_of_the_verdict_stays_inside_its_own_fence(output: s
         ),
         ({"against": "{{sample.output_text}}"}, "against: {{ sample.output_text }} would tell the judge"),
         ({"criteria": ""}, "criteria"),
+        ({"against": ""}, "against: Value should have at least 1 item"),
+        ({"output": "a constant"}, "output: 'a constant' holds no {{sample...}} variable"),
+        ({"output": "{{item.baseline}}"}, "output: '{{item.baseline}}' holds no {{sample...}} variable"),
         ({"criteria": "{{item.}}"}, "criteria: template variable"),
     ],
 )

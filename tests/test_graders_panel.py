@@ -310,10 +310,10 @@ def test_the_model_of_the_one_judge_need_not_be_written_twice() -> None:
     [
         ({"graders": [JUDGE, {**JUDGE, "model": "large"}]}, ["small", "large"]),
         ({"graders": [JUDGE, {**JUDGE, "range": [0, 1], "sampling_params": {"seed": 1}}]}, ["small", "small_2"]),
-        ({"graders": [{**JUDGE, "name": "strict"}, {**JUDGE, "name": "mild"}]}, ["strict", "mild"]),
+        ({"graders": [{**JUDGE, "name": "strict"}, {**JUDGE, "name": "mild", "draw": 1}]}, ["strict", "mild"]),
         ({"graders": {"exact": EXACT, "judge": JUDGE}}, ["exact", "judge"]),
         ({"grader": JUDGE, "samples": 2}, ["small 1", "small 2"]),
-        ({"graders": [JUDGE, {**JUDGE, "name": "x"}], "samples": 2}, ["small 1", "small 2", "x 1", "x 2"]),
+        ({"graders": [JUDGE, {**JUDGE, "name": "x", "draw": 2}], "samples": 2}, ["small 1", "small 2", "x 1", "x 2"]),
     ],
 )
 def test_votes_have_names_that_stay_when_the_definition_is_written_and_read(
@@ -384,6 +384,7 @@ def test_its_identity_covers_the_models_that_answer() -> None:
         ({"grader": JUDGE, "models": ["small", "small"]}, "'small' and 'small_2' are the same judge"),
         ({"graders": [JUDGE, JUDGE]}, "'small' and 'small_2' are the same judge, so the same vote; ask for 'samples'"),
         ({"graders": [JUDGE, {**JUDGE, "draw": 1}], "samples": 2}, "are the same judge"),
+        ({"graders": [{**JUDGE, "name": "ann"}, {**JUDGE, "name": "bob"}]}, "'ann' and 'bob' are the same judge"),
         (
             {"graders": [EXACT, {**JUDGE, "range": [0, 5]}]},
             "'string_check' scores from 0 to 1, 'small' from 0 to 5, so",

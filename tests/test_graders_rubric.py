@@ -473,6 +473,43 @@ def test_a_score_from_criteria_of_the_item_has_no_lowest_where_it_is_not_clipped
     assert grade.score == -30
 
 
+@pytest.mark.parametrize("output", [":", "x" * 99])
+def test_a_spoiled_output_has_the_lowest_score_of_the_criteria_of_its_item(output: str) -> None:
+    bad = [{"criterion": "a", "points": 1}, {"criterion": "b", "points": -30}]
+    mild = [{"criterion": "a", "points": 1}]
+    whole = rubric(criteria="{{item.rubrics}}", clip=False, longest=50)
+    clipped = rubric(criteria="{{item.rubrics}}", longest=50)
+    with judging(finds(True)) as server:
+        scores = [whole(output, {"rubrics": rubrics}).score for rubrics in (bad, mild)]
+        grade = clipped(output, {"rubrics": bad})
+    assert scores == [-30.0, 0.0]
+    assert grade.score == 0.0
+    assert grade.error is not None
+    assert grade.error.fault == "candidate"
+    assert server.requests == []
+
+
+def test_a_canary_that_a_rubric_can_never_judge_ends_the_run() -> None:
+    shows = [{"role": "user", "content": "{{sample.output_json.gene}}"}]
+    with judging(finds(True, False, False)), pytest.raises(GradingStopped, match="canary: cannot be judged by this"):
+        rubric(input=shows, canary={"output": "I do not know."})('{"gene": "FBN1"}', ITEM)
+
+
+def test_tool_calls_are_shown_as_data_beside_the_text() -> None:
+    calls = [{"type": "function", "function": {"name": "look_up", "arguments": '{"gene": "<|im_end|>"}'}}]
+    grader = rubric(criteria=CRITERIA[1:])
+    for text in ("I looked.", ""):
+        (messages,) = grader.conversations(Sample(text, output_tools=calls), {})
+        shown = messages[1]["content"]
+        assert shown.count("<data id=") == (2 if text else 1)
+        assert 'Its tool calls:\n\n<data id="' in shown
+        assert '"name":"look_up"' in shown
+        assert "<|im_end|>" not in shown
+        assert (text in shown) if text else shown.startswith("The answer to be checked:\n\nIts tool calls:")
+    (messages,) = grader.conversations(Sample("I looked."), {})
+    assert "tool" not in messages[1]["content"]
+
+
 def test_tags_that_are_null_are_none() -> None:
     with judging(finds(True)):
         grade = rubric(criteria="{{item.rubrics}}")(

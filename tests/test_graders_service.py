@@ -232,6 +232,41 @@ def test_what_the_service_refuses_at_first_stops_the_run_in_its_words(status: in
     assert len(requests) == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "response_format is not supported", "unknown parameter: 'top_logprobs'", "Unsupported value for temperature",
+        "Invalid model identifier", "model not found", "max_tokens is too large", "Unrecognized request argument: seed",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("status", [400, 422])
+def test_words_about_the_form_the_model_or_a_parameter_stop_the_run_at_the_first_question(
+    words: str, status: int
+) -> None:
+    end, _ = ask_one(lambda _: error(status, words))
+    assert isinstance(end, GradingStopped)
+    assert f"HTTP {status}" in str(end)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("words", ["invalid utf-8", "could not load the image", "invalid content", ""])
+def test_what_may_be_about_one_question_is_its_own_error_until_three_in_a_row(status: int, words: str) -> None:
+    with ScriptedJudge(lambda _: error(status, words)) as judge:
+        services = services_for(judge.url)
+        ends = [ask(services, question(text))[0] for text in ("a", "a", "b", "a", "c")]
+    assert [type(end) for end in ends] == [GradingError] * 4 + [GradingStopped]
+    assert failure(ends[0])[:2] == ("model_grader_server_error", "grader")
+    assert f"HTTP {status}" in failure(ends[0])[2]
+
+
+def test_after_an_answer_no_number_of_refused_questions_stops_the_run() -> None:
+    script = in_order(error(400, "no"), error(400, "no"), said("yes"), error(400, "no"))
+    with ScriptedJudge(script) as judge:
+        services = services_for(judge.url)
+        ends = [ask(services, question(text))[0] for text in "abcdefg"]
+    assert [type(end) for end in ends] == [GradingError, GradingError, Reply, *[GradingError] * 4]
+
+
 @pytest.mark.parametrize(("status", "stops"), [(400, False), (422, False), (401, True), (403, True), (404, True)])
 def test_after_an_answer_only_what_is_the_same_for_all_questions_stops_the_run(status: int, stops: bool) -> None:
     script = in_order(said("yes"), error(status, "no"))
@@ -368,6 +403,42 @@ def test_an_answer_that_cannot_be_read_is_asked_for_once_more_and_both_are_count
     correction = requests[1].body["messages"]
     assert correction[-2] == {"role": "assistant", "content": "nonsense"}
     assert "it is nonsense" in correction[-1]["content"]
+
+
+def read_something(answer: Answer) -> str:
+    if not answer.text:
+        raise ValueError("nothing there")
+    return answer.text
+
+
+def without_content(**message: Any) -> Reaction:
+    wire = {"choices": [{"finish_reason": "stop", "message": {"role": "assistant", **message}}], "usage": USED}
+    return Reaction(json.dumps(wire).encode())
+
+
+USED = {"prompt_tokens": 100, "completion_tokens": 20}
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"content": None}, "nothing there"),
+        ({}, "nothing there"),
+        ({"content": None, "reasoning_content": "It is 4."}, "content is empty, and it spoke in reasoning_content"),
+        ({"content": "", "reasoning": "It is 4."}, "content is empty, and it spoke in reasoning"),
+    ],
+)
+def test_an_answer_without_content_is_asked_for_once_more_and_counted(message: dict[str, Any], words: str) -> None:
+    with (
+        ScriptedJudge(lambda _: without_content(**message)) as judge,
+        use(services_for(judge.url)) as services,
+        pytest.raises(GradingError) as caught,
+    ):
+        asyncio.run(services.ask(question(), read_something))
+    assert failure(caught.value)[:2] == ("model_grader_parse_error", "grader")
+    assert words in failure(caught.value)[2]
+    assert caught.value.usage == {"m": {"calls": 2, "prompt_tokens": 200, "completion_tokens": 40}}
+    assert len(judge.requests) == 2
 
 
 def test_a_refusal_is_asked_once_more() -> None:

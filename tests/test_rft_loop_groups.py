@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -18,6 +19,7 @@ from pyarrow import parquet
 from graders.service.services import Services, use
 from graders.service.settings import Model, Service, Settings
 from graders.testing.scripted_judge import Reaction, Request, ScriptedJudge, said, verdict
+from rft_loop.cli import main
 from rft_loop.loop import StoppedError, train
 from rft_loop.recipe import Recipe, load_recipe
 from rft_loop.record import Run, create_run, read_events
@@ -176,3 +178,34 @@ def test_a_row_that_the_judges_task_needs_more_of_is_refused_before_anything_run
     with judging(honest) as judge, pytest.raises(ValueError, match=r"cannot grade its rows: input\.0\.content"):
         train(recipe, run)
     assert judge.requests == []
+
+
+@pytest.mark.parametrize("wrap", [lambda part: part, lambda part: {"type": "negate", "grader": part}])
+def test_a_group_grader_for_smaller_groups_than_the_recipes_is_refused_before_anything_runs(
+    start: Any, wrap: Callable[[Any], Any]
+) -> None:
+    recipe, run = start(wrap({**GROUP, "max_size": 3}), *SMALL)
+    words = "'relative' compares at most max_size=3 outputs, and group_size is 4; raise max_size, or lower group_size"
+    with judging(honest) as judge, pytest.raises(ValueError, match=words):
+        train(recipe, run)
+    assert judge.requests == []
+    assert not any(run.checkpoints.iterdir()) if run.checkpoints.is_dir() else True
+
+
+def test_eval_refuses_a_grader_of_groups_before_it_loads_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grader = tmp_path / "grader.json"
+    grader.write_text(json.dumps(GROUP))
+    out = tmp_path / "outputs.jsonl"
+    data = LETTERS / "validation.jsonl"
+    asked = ["assay", "eval", tmp_path / "no-model", "--data", data, "--grader", grader, "-o", out]
+    monkeypatch.setattr(sys, "argv", [str(argument) for argument in asked])
+    with pytest.raises(SystemExit) as end:
+        main()
+    told = capsys.readouterr().err
+    assert end.value.code not in (0, None)
+    assert "'relative' compares the outputs of one item, and here each item has one" in told
+    assert "-o OUTPUTS" in told
+    assert "assay grade GRADER OUTPUTS -o GRADES --group KEY" in told
+    assert not out.exists()

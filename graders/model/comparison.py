@@ -20,7 +20,7 @@ from graders.model.messages import Messages, rendered, with_note
 from graders.model.verdict import STEPS, choice_of, conclusion_of, form_of, object_in
 from graders.sample import Item, Sample
 from graders.service.question import Answer, Form
-from graders.template import Template, render_all
+from graders.template import Template, render_all, short
 from graders.variables import variables_of
 
 BETTER_OF_TWO = (
@@ -88,6 +88,11 @@ class Comparison(Judge):
                     f"{place}: {{{{ {variable.text} }}}} would tell the judge which answer is being graded; the "
                     "answers are put in by themselves, from 'output'"
                 )
+        if not any(variable.namespace == "sample" for _, variable in variables_of(self)):
+            raise ValueError(
+                f"output: {short(self.output)} holds no {{{{sample...}}}} variable, so every answer would be the same; "
+                "write {{sample.output_text}} where the answer belongs"
+            )
         return self
 
     def task(self, item: Item) -> Task:
@@ -121,8 +126,11 @@ def _read(answer: Answer) -> tuple[str, str]:
     return choice_of(wire, "result", tuple(SHARE_OF_A)), conclusion_of(wire)
 
 
+MOST_LABELS = 26 + 26 * 26
+
+
 def labels(count: int) -> list[str]:
-    """A, B, ..., Z, AA, AB, ..."""
+    """A, B, ..., Z, AA, AB, ..., ZZ; there are no more."""
     letters = [chr(ord("A") + number) for number in range(26)]
     return [(letters[number // 26 - 1] if number >= 26 else "") + letters[number % 26] for number in range(count)]
 

@@ -10,10 +10,11 @@ import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field
 
@@ -28,19 +29,35 @@ from graders.service.plain import PlainWire
 from graders.service.redact import redacted, remember
 from graders.service.services import _retry_after, _wait, _words, current
 from graders.service.settings import Positive, web_address
-from graders.service.wire import AiohttpWire, Response, Wire, WireError, proxy_for
+from graders.service.wire import AiohttpWire, RefusedError, Response, Wire, WireError, proxy_for
 from graders.template import short
 
 MOST_BYTES = 1_000_000  # of a request
 TRIES = 4  # the first, and three retries
 RETRIED = (408, 429)
+ABOUT_THE_KEY = (401, 402)  # and so the same for every row, whatever was scored before
+ABOUT_THE_PLACE = (403, 404)  # the same, unless a row was scored there before
+MOST_TURNED_DOWN = 3  # calls in a row, at an address that has never scored one
+MOST_UNDER_WAY = 100  # calls to one address in an event loop
+SHORTEST_KEY = 8  # characters; what is shorter than a key would take other texts apart
 
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_NO_KEYS = frozenset(
+    {
+        "accept", "accept-charset", "accept-language", "cache-control", "content-language", "content-type", "from",
+        "host", "origin", "pragma", "prefer", "referer", "user-agent",
+    }
+)  # fmt: skip
 _SENDERS_OWN = frozenset({"accept-encoding", "connection", "content-length", "transfer-encoding"})
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def _address(url: str) -> str:
+    if "${" in url:
+        raise ValueError(
+            "'${' stands for no variable in an address; send a key in a header, as in {'Authorization': 'Bearer "
+            "${GRADER_KEY}'}, and write the rest of the address out"
+        )
     if "@" in urlsplit(web_address(url)).netloc:
         raise ValueError(
             "a name or password in the address would be recorded with the definition; send it in a header whose value "
@@ -81,7 +98,7 @@ class Endpoint(Grader):
     >>> from graders.service.services import Services, use
     >>> from graders.service.settings import Settings
     >>> grader = Endpoint(url="https://grader.example.com/grade")
-    >>> sorted(grader.payload(Sample("FBN1"), {"gene": "FBN1"}, "trace_1"))
+    >>> sorted(grader.payload(Sample("FBN1"), {"gene": "FBN1"}))
     ['item', 'sample', 'trace_id']
     >>> with use(Services(Settings(), dry=True)):
     ...     grader("FBN1").error.kind
@@ -114,12 +131,12 @@ class Endpoint(Grader):
                 "installed; pip install 'assay[judge]' brings it"
             )
 
-    def payload(self, sample: Sample, item: Item, trace_id: str = "") -> dict[str, Any]:
-        """What the service is sent, as plain JSON; `trace_id` is the rollout's, by default a new one."""
+    def payload(self, sample: Sample, item: Item) -> dict[str, Any]:
+        """What the service is sent, as plain JSON, under a new `trace_id`."""
         return {
             "sample": sample_payload(sample),
             "item": plain_json(dict(item), "the item"),
-            "trace_id": trace_id or f"trace_{uuid.uuid4()}",
+            "trace_id": f"trace_{uuid.uuid4()}",
         }
 
     def sent_headers(self) -> dict[str, str]:
@@ -130,11 +147,13 @@ class Endpoint(Grader):
         body = _encoded(self.payload(sample, item))
         if current().dry:
             raise GradingError("not_asked", "a dry run: the service was not asked", "infra")
+        here = await _here()
         try:
-            wire = await _wire(_ascii(self.url), self.sent_headers())
+            wire = here.wire(_ascii(self.url), self.sent_headers())
         except ValueError as problem:
             raise GradingError("other_error", str(problem), "infra") from None
-        response = await self._answer(wire, body)
+        async with here.turn(self.url):
+            response = await self._answer(wire, body)
         try:
             score = score_in(response.body)
         except ValueError as problem:
@@ -145,35 +164,47 @@ class Endpoint(Grader):
     async def _answer(self, wire: Wire, body: bytes) -> Response:
         """The service's answer, of status 2xx. The same body, and so the same `trace_id`, is sent at every try."""
         kind = said = ""
+        known = _addresses.setdefault(self.url, _Known())
+        refused = 0
         for number in range(1, TRIES + 1):
             if (left := self._pace()) > 0:
                 await asyncio.sleep(left)
             asked_to_wait = None
             try:
                 response = await wire.post(body, self.timeout)
+                known.answered = True
                 if 200 <= response.status < 300:
+                    known.scored = True
                     return response
-                kind, said = self._turned_down(response)
+                kind, said = self._turned_down(response, known)
                 asked_to_wait = _retry_after(response)
             except TimeoutError:
                 kind, said = "timeout", f"no answer within {self.timeout:g} s"
             except WireError as problem:
-                kind, said = "endpoint_server_error", str(problem)
+                kind, said = "endpoint_server_error", redacted(str(problem))
+                refused += isinstance(problem, RefusedError)
             if number < TRIES:
                 await asyncio.sleep(_wait(number, asked_to_wait))
+        if refused == TRIES and not known.answered:
+            raise GradingStopped(f"{self.label}: nothing answers at {self._place} ({said}); start it, or mend the url")
+        known.turned_down = 0
         raise GradingError(kind, redacted(f"{self._place}, asked {TRIES} times: {said}"), "infra")
 
-    def _turned_down(self, response: Response) -> tuple[str, str]:
+    def _turned_down(self, response: Response, known: _Known) -> tuple[str, str]:
         """The kind and words of a refusal that another try may mend; raises what it would not."""
         words, _ = _words(response)
         said = f"HTTP {response.status}: {words}"
         if response.status in RETRIED or response.status >= 500:
             return ("overloaded" if response.status == 429 else "endpoint_server_error"), said
-        if response.status in (401, 403, 404):
+        if response.status in ABOUT_THE_KEY or (response.status in ABOUT_THE_PLACE and not known.scored):
             raise GradingStopped(f"{self.label}: {self._place} refuses to grade: {said}")
         if response.status < 400:
             where = short(redacted(response.headers.get("location", "")))
             said = f"HTTP {response.status}: it redirects to {where}, which is not followed; write that as the url"
+        known.turned_down += 1
+        if known.turned_down >= MOST_TURNED_DOWN and not known.scored:
+            calls = f"{known.turned_down} calls in a row and has never given a score"
+            raise GradingStopped(f"{self.label}: {self._place} has turned down {calls}; the last: {said}")
         raise GradingError("endpoint_server_error", f"{self._place}: {said}")
 
     def _pace(self) -> float:
@@ -235,20 +266,51 @@ def _ascii(url: str) -> str:
     return urlunsplit((parts.scheme, host, path, query, ""))
 
 
-_wires: dict[asyncio.AbstractEventLoop, dict[tuple[Any, ...], Wire]] = {}
-_closing: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
+@dataclass(slots=True)
+class _Known:
+    """What this process has seen of an address."""
+
+    answered: bool = False  # something is there
+    scored: bool = False  # it has answered with a status of 2xx
+    turned_down: int = 0  # calls in a row
 
 
-async def _wire(url: str, headers: Mapping[str, str]) -> Wire:
-    """What sends to an address in the running event loop; its connections are kept for the next call."""
+_addresses: dict[str, _Known] = {}
+
+
+@dataclass
+class _Here:
+    """What belongs to one event loop."""
+
+    wires: dict[tuple[Any, ...], Wire] = field(default_factory=dict)
+    turns: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    closing: AsyncGenerator[None, None] | None = None
+
+    def wire(self, url: str, headers: Mapping[str, str]) -> Wire:
+        """What sends to an address; its connections are kept for the next call."""
+        key = (url, *headers.items())
+        if key not in self.wires:
+            _remember_keys(url, headers)
+            self.wires[key] = PlainWire(url, headers) if proxy_for(url) is None else AiohttpWire(url, headers)
+        return self.wires[key]
+
+    def turn(self, url: str) -> asyncio.Semaphore:
+        """Lets so many calls to an address be under way, whatever holds the grader."""
+        if url not in self.turns:
+            self.turns[url] = asyncio.Semaphore(MOST_UNDER_WAY)
+        return self.turns[url]
+
+
+_loops: dict[asyncio.AbstractEventLoop, _Here] = {}
+
+
+async def _here() -> _Here:
     loop = asyncio.get_running_loop()
-    if loop not in _wires:
-        _wires[loop], _closing[loop] = {}, _until_the_loop_ends(loop)
-        await anext(_closing[loop])
-    key = (url, *headers.items())
-    if key not in _wires[loop]:
-        _wires[loop][key] = PlainWire(url, headers) if proxy_for(url) is None else AiohttpWire(url, headers)
-    return _wires[loop][key]
+    if loop not in _loops:
+        here = _loops[loop] = _Here(closing=_until_the_loop_ends(loop))
+        assert here.closing is not None
+        await anext(here.closing)
+    return _loops[loop]
 
 
 async def _until_the_loop_ends(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
@@ -256,6 +318,18 @@ async def _until_the_loop_ends(loop: asyncio.AbstractEventLoop) -> AsyncGenerato
     try:
         yield
     finally:
-        del _closing[loop]
-        for wire in _wires.pop(loop).values():
+        for wire in _loops.pop(loop).wires.values():
             await wire.close()
+
+
+def _remember_keys(url: str, headers: Mapping[str, str]) -> None:
+    """Let nothing show what may be a key: the values of the address's query, and of headers that are not of HTTP."""
+    query = urlsplit(url).query
+    values = [pair.partition("=")[2] for pair in query.split("&")]  # as it is sent
+    values += [value for _, value in parse_qsl(query)]
+    for name, value in headers.items():
+        if name.lower() not in _NO_KEYS:
+            values += [value, value.partition(" ")[2].strip()]  # whole, and without a scheme such as Basic
+    for value in values:
+        if len(value) >= SHORTEST_KEY:
+            remember(value)

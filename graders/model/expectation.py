@@ -57,6 +57,13 @@ def spread_of(answer: Answer, name: str, low: int, high: int) -> Spread:
     return Spread(min(max(mean, low), high), shares, min(share, 1.0))
 
 
+def tells_chances(answer: Answer) -> bool:
+    """Whether an answer came with log-probabilities of what might have stood in the place of a token."""
+    entries = answer.logprobs if isinstance(answer.logprobs, list) else []
+    listed = (entry.get("top_logprobs") for entry in entries if isinstance(entry, Mapping))
+    return any(isinstance(one, list) and len(one) > 1 for one in listed)
+
+
 def _token_at(answer: Answer, start: int, written: str) -> Mapping[str, Any]:
     """The entry of the one token that holds what is written at `start` of the answer."""
     entries = answer.logprobs

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from graders.grade import Grade, GradingError, Usage
 from graders.grader import ALONE
-from graders.model.comparison import Comparison, Match, Task, drawn, labels, used_by, worst_of
+from graders.model.comparison import MOST_LABELS, Comparison, Match, Task, drawn, labels, used_by, worst_of
 from graders.model.judge import Count
 from graders.model.substance import lacks_substance
 from graders.model.verdict import STEPS, conclusion_of, field_of, form_of, object_in
@@ -57,7 +57,8 @@ class Group(Comparison):
 
     `listwise` shows all of them in one prompt and asks for a ranking, in `orders` orders: one drawn, then its reverse,
     then the next. A place scores (n - place) / (n - 1). `tournament` shows two at a time, each pair in both orders;
-    the score is the mean share won, a tie 0.5, and a verdict that depends on the order is a tie.
+    the score is the mean share won, a tie 0.5, and a verdict that depends on the order is a tie. A text of whose
+    matches half or more could not be decided is undecided.
 
     Samples of one text are judged once and share their score. Where all are one text there is nothing to compare and
     each gets 0.5, equal rewards from which nothing is learned. Those that say nothing are not shown and share the
@@ -74,7 +75,7 @@ class Group(Comparison):
     method: Literal["listwise", "tournament"] = "listwise"
     orders: Count | None = None  # listwise; None: 2
     pairs: Literal["all", "circular"] | None = None  # tournament; None: all
-    max_size: Count = 32  # different texts
+    max_size: Annotated[Count, Field(le=MOST_LABELS)] = 32  # different texts
 
     @model_validator(mode="after")
     def _no_option_in_vain(self) -> Self:
@@ -108,7 +109,7 @@ class Group(Comparison):
         if len(texts) > self.max_size:
             detail = f"{len(texts)} different outputs in one group, and max_size is {self.max_size}"
             raise GradingError("other_error", f"{self.label}: {detail}; raise it, or make groups smaller")
-        last = any(isinstance(one, Grade) and one.score is not None for one in read)
+        last = _in_last_place([one for one in read if isinstance(one, Grade)])
         standings, usage = await self._standings(task, texts)
         shares = iter(_split(usage, sum(isinstance(one, str) for one in read)))
         return [one if isinstance(one, Grade) else _grade(standings[one], last, next(shares)) for one in read]
@@ -242,32 +243,52 @@ def _of_matches(
     text: str, played: Mapping[tuple[str, str], Match | BaseException], effect: float
 ) -> Standing | GradingError:
     shares: list[float] = []
+    failed: list[GradingError] = []
     depend, judge = 0, ""
     for (one, _), match in ((pair, match) for pair, match in played.items() if text in pair):
         if isinstance(match, GradingError):
-            return match
+            failed.append(match)
+            continue
         assert isinstance(match, Match)
         shares.append(match.share if one == text else 1 - match.share)
         depend += match.depends_on_order
         judge = match.first.judge
+    if len(shares) <= len(failed):
+        return failed[0]
     told = {"won": shares.count(1.0), "tied": shares.count(0.5), "lost": shares.count(0.0)}
     words = ", ".join(f"{name} {count}" for name, count in told.items())
     why = f"{judge}, of {len(shares)} comparisons in both orders: {words}"
     if depend:
         why = f"{why}; {depend} depended on the order and so {'is a tie' if depend == 1 else 'are ties'}"
-    extracted = {**told, "depend_on_order": depend, "position_effect": round(effect, 4) + 0.0}
+    if failed:
+        why = f"{why}; {len(failed)} more could not be decided: {failed[0].error.detail}"
+    extracted = {
+        **told,
+        "undecided": len(failed),
+        "depend_on_order": depend,
+        "position_effect": round(effect, 4) + 0.0,
+    }
     return Standing(sum(shares) / len(shares), why, extracted, len(shares))
 
 
-def _grade(standing: Standing | GradingError, last: bool, usage: Usage | None) -> Grade:
-    """The grade of one sample. Where others say nothing, they are one more opponent that it has beaten."""
+def _in_last_place(grades: Sequence[Grade]) -> str:
+    """What takes the last place without being shown, in words; "" where nothing does."""
+    kinds = {
+        grade.error.kind == "unresponsive_reward_error" for grade in grades if grade.error and grade.score is not None
+    }
+    words = [word for empty, word in ((False, "could not be read"), (True, "says nothing")) if empty in kinds]
+    return " or ".join(words)
+
+
+def _grade(standing: Standing | GradingError, last: str, usage: Usage | None) -> Grade:
+    """The grade of one sample. What takes the last place is one more opponent that it has beaten."""
     if isinstance(standing, GradingError):
         error = standing.error
         return Grade(None, error.detail, error, usage=usage)
     if not last:
         return Grade(standing.score, standing.why, extracted=standing.extracted, usage=usage)
     score = (standing.score * standing.opponents + 1) / (standing.opponents + 1)
-    why = f"{standing.why}; and it is better than what says nothing, which takes the last place"
+    why = f"{standing.why}; and it is better than what {last}, which takes the last place"
     return Grade(score, why, extracted=standing.extracted, usage=usage)
 
 

@@ -10,10 +10,10 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from graders.composite import together
-from graders.grade import Grade, GradingError, GradingStopped, Usage
+from graders.grade import Grade, GradeError, GradingError, GradingStopped, Usage
 from graders.grader import Grader
 from graders.model.fence import NOTE, Fence
 from graders.model.messages import Messages, rendered, with_note
@@ -23,6 +23,7 @@ from graders.sample import Item, Sample
 from graders.service.question import Answer, Form, Question
 from graders.service.services import Reply, current
 from graders.template import short
+from graders.variables import variables_of
 
 Value = TypeVar("Value")
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -49,7 +50,19 @@ class Canary(Options):
     at_most: Number | None = None  # the highest score it may get; None: the middle of the range
 
 
-Blind = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(lambda given: given or ())]
+def _names(given: Any) -> Any:
+    if isinstance(given, str | Mapping):
+        raise ValueError(f'a list of names is expected, as in ["GPT-4", "Claude"], not {short(given)}')
+    return given or ()
+
+
+def _name(given: str) -> str:
+    if not (name := given.strip()):
+        raise ValueError("a name is blank; leave it out")
+    return name
+
+
+Blind = Annotated[tuple[Annotated[str, AfterValidator(_name)], ...], BeforeValidator(_names)]
 
 
 class Judge(Grader):
@@ -132,11 +145,16 @@ class Judge(Grader):
         return replace(grade, usage=together(usage for usage in (grade.usage, used) if usage))
 
     async def _try_canary(self, canary: Canary, item: Item) -> Usage | None:
-        """What it used. Raises GradingStopped where the judge praises the answer."""
+        """What it used. Raises GradingStopped where the judge praises the answer, or can never be shown it."""
         try:
             grade = await self.judged(Sample(canary.output), canary.item or item, keep=False)
-        except GradingError as problem:  # it could not be judged now: no sign of praise
-            return problem.usage
+        except GradingError as problem:
+            error = problem.error
+            if error.fault == "candidate" or (canary.item is not None and error.kind == "invalid_variable_error"):
+                raise _never_judged(error) from None
+            return problem.usage  # it could not be judged now: no sign of praise
+        if grade.error is not None and grade.error.fault == "candidate":
+            raise _never_judged(grade.error)
         low, high = self.range
         most = (low + high) / 2 if canary.at_most is None else canary.at_most
         if grade.score is not None and grade.score > most:
@@ -148,16 +166,6 @@ class Judge(Grader):
 
     # What subclasses use.
 
-    def shown(self, messages: Messages, sample: Sample, item: Item) -> list[dict[str, Any]]:
-        """The messages with a candidate's values fenced.
-
-        Raises GradingError: where a variable has no value, and (`unresponsive_reward_error`, the candidate's fault)
-        where all that the candidate wrote says nothing.
-        """
-        fence = self.new_fence()
-        filled = rendered(messages, sample, item, fence.shown)
-        return self.guarded(filled, fence)
-
     def new_fence(self) -> Fence:
         """A fence for one question, with marks of this definition's own; those of another draw are the same."""
         return Fence(self.blind, self.fence, self._marks_key)
@@ -168,7 +176,10 @@ class Judge(Grader):
         return blake2b(json.dumps(wire, sort_keys=True).encode()).digest()
 
     def guarded(self, filled: list[dict[str, Any]], fence: Fence) -> list[dict[str, Any]]:
-        """Messages in which a fence has put values, with the judge told of its marks; raises as `shown` does."""
+        """Messages in which a fence has put values, with the judge told of its marks.
+
+        Raises GradingError (`unresponsive_reward_error`, the candidate's fault) where all that it wrote says nothing.
+        """
         if self.substance and (reason := lacks_substance(fence.values)):
             detail = f"the output {reason}, so the judge was not asked"
             raise GradingError("unresponsive_reward_error", detail, "candidate")
@@ -188,3 +199,56 @@ class Judge(Grader):
             params["seed"] += self.draw
         question = Question(self.model, messages, form, params, self.identity, top_logprobs, keep)
         return await current().ask(question, read)
+
+
+class OutputJudge(Judge):
+    """Base of judges that are shown one output, by itself."""
+
+    own: ClassVar[frozenset[str]] = Judge.own | {"longest"}
+
+    longest: Count | None = None  # characters that the candidate may have written into the messages
+
+    @model_validator(mode="after")
+    def _nothing_in_vain(self) -> Self:
+        given = {"blind": bool(self.blind), "longest": self.longest is not None, "canary": self.canary is not None}
+        if any(given.values()) and not self.shows_output:
+            raise ValueError(
+                f"{next(name for name, set_ in given.items() if set_)}: the judge is shown nothing of the output, so "
+                "this would do nothing; put {{sample.output_text}} into a message"
+            )
+        if self.canary is not None and self.longest is not None and len(self.canary.output) > self.longest:
+            raise ValueError(
+                f"canary.output has {len(self.canary.output)} characters, and 'longest' shows the judge "
+                f"{self.longest} at most; give a shorter one"
+            )
+        return self
+
+    @property
+    def shows_output(self) -> bool:
+        """Whether the definition shows the judge anything of the sample."""
+        return any(
+            variable.namespace == "sample" and not place.startswith("canary.") for place, variable in variables_of(self)
+        )
+
+    def shown(self, messages: Messages, sample: Sample, item: Item) -> list[dict[str, Any]]:
+        """The messages with a candidate's values fenced.
+
+        Raises GradingError: where a variable has no value, and, the candidate's fault, where all that it wrote says
+        nothing (`unresponsive_reward_error`) or is longer than `longest` (`sample_parse_error`).
+        """
+        fence = self.new_fence()
+        filled = rendered(messages, sample, item, fence.shown)
+        self.check_length(fence)
+        return self.guarded(filled, fence)
+
+    def check_length(self, fence: Fence) -> None:
+        """Raise GradingError, the candidate's fault, where it wrote more than `longest`."""
+        if self.longest is not None and (written := sum(map(len, fence.values))) > self.longest:
+            detail = f"the output has {written:,} characters and may have {self.longest:,}, so the judge was not asked"
+            raise GradingError("sample_parse_error", detail, "candidate")
+
+
+def _never_judged(error: GradeError) -> GradingStopped:
+    return GradingStopped(
+        f"canary: cannot be judged by this definition: {error.detail}; give another canary, or leave it out"
+    )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from graders.grade import Grade
-from graders.model.judge import Judge
+from graders.model.judge import OutputJudge
 from graders.model.messages import Messages
 from graders.model.verdict import STEPS, choice_of, conclusion_of, form_of, object_in
 from graders.sample import Item, Sample
@@ -18,7 +18,7 @@ from graders.template import nearest, short
 Labels = list[Annotated[str, Field(min_length=1)]]
 
 
-class LabelModel(Judge):
+class LabelModel(OutputJudge):
     """1 when the label a judge model chooses is a passing one, else 0 (OpenAI's `label_model`).
 
     The judge answers `{"steps": [{"description", "conclusion"}], "result": "<label>"}`.
@@ -35,7 +35,7 @@ class LabelModel(Judge):
     """
 
     in_openai: ClassVar[bool] = True
-    own: ClassVar[frozenset[str]] = Judge.own | {"sampling_params"}
+    own: ClassVar[frozenset[str]] = OutputJudge.own | {"sampling_params"}
 
     type: Literal["label_model"] = "label_model"
     input: Messages

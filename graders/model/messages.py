@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import binascii
+import re
+from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from graders.grade import GradingError
 from graders.options import Options
 from graders.sample import Item, Sample
-from graders.template import Template, Wrap, nearest, render_all, short
+from graders.template import Template, Variable, Wrap, nearest, parse, render_all, short
 
 ROLES = ("user", "assistant", "system", "developer")
 
@@ -171,18 +175,50 @@ def rendered(messages: Sequence[Message], sample: Sample, item: Item, wrap: Wrap
     """Messages with every variable put in: `{"role", "content"}`, content a text or a list of typed objects.
 
     `wrap` says what is put in for a variable of a text; images and sounds get their values as they are. Raises
-    GradingError where a variable has no value, as `graders.template.render_all` does.
+    GradingError where a variable has no value, as `graders.template.render_all` does, and (`sample_parse_error`, the
+    candidate's fault) where the sample's image or sound is none that can be sent.
     """
     parts = [part for message in messages for part in message.parts()]
     templates = [text for part in parts for text in _texts(part)]
     wraps = None if wrap is None else [None if isinstance(part, InputImage | InputAudio) else wrap for part in parts]
-    texts = iter(render_all(templates, sample, item, wraps))
+    filled = render_all(templates, sample, item, wraps)
+    for part, template, text in zip(parts, templates, filled, strict=True):
+        if isinstance(part, InputImage | InputAudio) and _of_the_sample(template):
+            _check_media(part, text)
+    texts = iter(filled)
     return [
         {"role": message.role, "content": next(texts)}
         if isinstance(message.content, str)
         else {"role": message.role, "content": [_filled(part, next(texts)) for part in message.parts()]}
         for message in messages
     ]
+
+
+_ADDRESS = re.compile(r"https?://[^\s\x00-\x20\ud800-\udfff]+", re.IGNORECASE)
+_IMAGE = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
+
+
+def _of_the_sample(template: str) -> bool:
+    return any(isinstance(piece, Variable) and piece.namespace == "sample" for piece in parse(template))
+
+
+def _check_media(part: InputImage | InputAudio, text: str) -> None:
+    """Refuse what a candidate gave for an image or a sound and no service would take: the request would fail."""
+    if isinstance(part, InputAudio):
+        if not _is_base64(text):
+            raise GradingError("sample_parse_error", f"the output's sound is no base64: {short(text)}", "candidate")
+        return
+    embedded = _IMAGE.match(text)
+    if not (_is_base64(text[embedded.end() :]) if embedded else _ADDRESS.fullmatch(text)):
+        detail = f"the output's image is neither an http address nor data:image/...;base64,...: {short(text)}"
+        raise GradingError("sample_parse_error", detail, "candidate")
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return bool(b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return False
 
 
 def with_note(messages: list[dict[str, Any]], note: str) -> list[dict[str, Any]]:

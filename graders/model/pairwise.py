@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from graders.grade import Grade, GradingError
 from graders.model.comparison import Comparison, Match, Preference, Task, drawn
@@ -27,7 +27,7 @@ class Pairwise(Comparison):
     """
 
     type: Literal["pairwise"] = "pairwise"
-    against: Template
+    against: Annotated[Template, Field(min_length=1)]
     orders: Literal["both", "seeded"] = "both"
 
     @model_validator(mode="after")

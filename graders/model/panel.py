@@ -40,8 +40,9 @@ def _takes_a_model(definition: Mapping[str, Any]) -> bool:
 class Panel(Composite):
     """The mean, the median or the strict majority of several votes; one that could not be decided is an abstention.
 
-    Abstentions are counted and named, and never shrink the panel: a `majority` is more than half of all votes. With
-    fewer decided votes than the `quorum` (default: more than half of them) the whole is undecided.
+    Abstentions are counted and named. A `majority` is more than half of all votes, abstentions included; the `mean`
+    and the `median` are those of the decided votes. With fewer decided votes than the `quorum` (default: more than
+    half of all) the whole is undecided.
 
     >>> given = {"type": "string_check", "operation": "eq", "input": "{{sample.output_text}}"}
     >>> grader = Panel(graders=[{**given, "name": who, "reference": f"{{{{item.{who}}}}}"} for who in ("ann", "bob")])
@@ -111,7 +112,8 @@ class Panel(Composite):
         seen: dict[str, str] = {}
         for key, part in self.members.items():
             if "draw" in type(part).model_fields:  # the same question, which has one answer
-                same = seen.setdefault(json.dumps(part.to_wire(), sort_keys=True), key)
+                wire = {option: value for option, value in part.to_wire().items() if option != "name"}
+                same = seen.setdefault(json.dumps(wire, sort_keys=True), key)
                 if same != key:
                     raise ValueError(f"{same!r} and {key!r} are the same judge, so the same vote; ask for 'samples'")
 

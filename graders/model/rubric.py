@@ -14,14 +14,14 @@ from pydantic import field_validator, model_validator
 from graders.composite import could_not_decide, together
 from graders.grade import Grade, GradingError, Usage
 from graders.model.criteria import Criteria, Criterion, bounds, check_criteria, criteria_in, names_of, tally
-from graders.model.judge import Judge
+from graders.model.fence import Fence
+from graders.model.judge import OutputJudge
 from graders.model.messages import InputText, Message, Messages, rendered
 from graders.model.verdict import check_keys, choice_of, form_of, object_in, text_of, truth_of
 from graders.sample import Item, Sample
 from graders.service.question import Answer, Form
 from graders.service.services import Reply
-from graders.template import short
-from graders.variables import variables_of
+from graders.template import render, short
 
 TASK = (
     "Check the answer against what is listed below, point by point, each on its own. A point may describe something "
@@ -41,7 +41,7 @@ class _Verdict(NamedTuple):
     value: bool | str  # whether it is met, or the choice
 
 
-class Rubric(Judge):
+class Rubric(OutputJudge):
     """The points an answer reaches, as a share of all positive ones; a judge model says which criteria are met.
 
     Criteria with negative points take off what was reached. After HealthBench (Arora et al. 2025, arXiv 2505.08775),
@@ -75,9 +75,13 @@ class Rubric(Judge):
                 raise ValueError("clip: no criterion takes points off, so no score is below 0; leave 'clip' out")
         elif not self.clip and self.canary is not None and self.canary.at_most is None:
             raise ValueError("canary.at_most: give the highest score the canary may get, since the lowest has no bound")
-        if self.input is not None and not any(variable.namespace == "sample" for _, variable in variables_of(self)):
+        if not self.shows_output:
             raise ValueError("input: shows nothing of the output; put {{sample.output_text}} into a message")
         return self
+
+    @property
+    def shows_output(self) -> bool:
+        return self.input is None or super().shows_output
 
     @property
     def range(self) -> tuple[float, float]:
@@ -91,9 +95,16 @@ class Rubric(Judge):
 
     async def judged(self, sample: Sample, item: Item, keep: bool = True) -> Grade:
         criteria = self._criteria_for(item)
+        try:
+            conversations = self._asked(sample, item, criteria)
+        except GradingError as problem:
+            if problem.error.fault != "candidate":
+                raise
+            lowest = 0.0 if self.clip else bounds(criteria)[0]  # of this item, where it has its own criteria
+            return Grade.failed(problem.error.kind, problem.error.detail, lowest)
         groups = self._groups(criteria)
         forms = [_form_for(tuple(one.choices for one in group)) for group in groups]
-        asked = zip(self._asked(sample, item, criteria), forms, groups, strict=True)
+        asked = zip(conversations, forms, groups, strict=True)
         calls = [self.ask(messages, form, partial(_read, group), keep) for messages, form, group in asked]
         replies = await asyncio.gather(*calls, return_exceptions=True)
         return self._grade(criteria, replies)
@@ -112,9 +123,10 @@ class Rubric(Judge):
         if self._listed:
             texts = [part["text"] for part in filled.pop()["content"]]
         if self.input is None:
-            answer = f"The answer to be checked:\n\n{fence.enclosed(sample.output_text)}"
+            answer = f"The answer to be checked:\n\n{_answer(sample, fence)}"
             shown = f"The conversation so far:\n\n{said}\n\n{answer}" if said else answer
             filled = [{"role": "user", "content": shown}]
+        self.check_length(fence)
         listed = list(zip(texts, criteria, strict=True))
         groups = [listed] if self.calls == "one" else [[one] for one in listed]
         return [self.guarded(_with_task(filled, group), fence) for group in groups]
@@ -171,6 +183,14 @@ class Rubric(Judge):
             if found is not None:
                 scores[tag] = max(0.0, found.score) if self.clip else found.score
         return scores
+
+
+def _answer(sample: Sample, fence: Fence) -> str:
+    """The output's text, and its tool calls where it has some."""
+    if not sample.output_tools:
+        return fence.enclosed(sample.output_text)
+    calls = f"Its tool calls:\n\n{fence.enclosed(render('{{sample.output_tools}}', sample, {}))}"
+    return f"{fence.enclosed(sample.output_text)}\n\n{calls}" if sample.output_text else calls
 
 
 def conversation_of(item: Item) -> str:

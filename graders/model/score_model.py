@@ -8,14 +8,15 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from graders.grade import Grade
-from graders.model.expectation import MOST, TOP, Spread, spread_of
-from graders.model.judge import Judge
+from graders.grade import Grade, GradingError, GradingStopped
+from graders.model.expectation import MOST, TOP, Spread, spread_of, tells_chances
+from graders.model.judge import OutputJudge
 from graders.model.messages import Messages
 from graders.model.verdict import STEPS, conclusion_of, form_of, number_of, object_in
 from graders.options import Number
 from graders.sample import Item, Sample
 from graders.service.question import Answer, Form
+from graders.service.services import current
 from graders.template import short
 
 FORM = Form("score", form_of(steps=STEPS, result={"type": "number"}))
@@ -29,7 +30,7 @@ def _interval(given: Any) -> Any:
     return given
 
 
-class ScoreModel(Judge):
+class ScoreModel(OutputJudge):
     """A number from a judge model, within `range` (OpenAI's `score_model`).
 
     The judge answers `{"steps": [{"description", "conclusion"}], "result": <number>}`; a result outside the range
@@ -43,7 +44,7 @@ class ScoreModel(Judge):
     """
 
     in_openai: ClassVar[bool] = True
-    own: ClassVar[frozenset[str]] = Judge.own | {"expectation"}
+    own: ClassVar[frozenset[str]] = OutputJudge.own | {"expectation"}
 
     type: Literal["score_model"] = "score_model"
     input: Messages
@@ -108,7 +109,13 @@ class ScoreModel(Judge):
             result, wire = _read(answer)
             if not low <= result <= high:
                 raise ValueError(f"'result' must be a whole number from {low} to {high}, not {result:g}")
-            return spread_of(answer, "result", low, high), wire
+            told = current().told_chances(self.model, tells_chances(answer))
+            try:
+                return spread_of(answer, "result", low, high), wire
+            except GradingError as problem:
+                if told or problem.error.kind != "model_grader_server_error":
+                    raise
+                raise GradingStopped(f"{self.label}: {problem.error.detail}") from None
 
         reply = await self.ask(messages, self._whole_numbers, read, keep, top_logprobs=TOP)
         (mean, probabilities, share), wire = reply.value

@@ -21,8 +21,9 @@ STEPS: Mapping[str, Any] = {
 }
 """The judge's reasoning, in OpenAI's shape."""
 
-_THOUGHTS = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
-_FENCED = re.compile(r"\s*```(?:json)?[ \t]*\n(.*)\n[ \t]*```\s*", re.DOTALL)
+_THOUGHTS = re.compile(r".*(?:</think>|\[/THINK\])", re.DOTALL)
+_BEGINS = re.compile(r"\ufeff?\s*(?:\{|```)")
+_FENCED = re.compile(r"\s*```(?i:json)?[ \t]*\n(.*)\n[ \t]*```\s*", re.DOTALL)
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -39,7 +40,8 @@ def form_of(**properties: Mapping[str, Any]) -> dict[str, Any]:
 def object_in(answer: Answer) -> dict[str, Any]:
     """The JSON object that is the whole answer. ValueError says why there is none.
 
-    Leading thoughts between <think> and </think> are not part of an answer, nor is one code fence around all of it.
+    Thoughts before it, up to the last </think> or [/THINK], are not part of an answer, nor is a byte-order mark, nor
+    one code fence around all of it. An answer that begins with the object or its code fence has no thoughts before it.
     """
     text, _ = _bare(answer.text)
     try:
@@ -53,8 +55,9 @@ def object_in(answer: Answer) -> dict[str, Any]:
 
 def _bare(text: str) -> tuple[str, int]:
     """An answer without leading thoughts and without the code fence around the rest, and where in it that begins."""
-    thoughts = _THOUGHTS.match(text)
-    start = thoughts.end() if thoughts else 0
+    start = int(text.startswith("\ufeff"))
+    if not _BEGINS.match(text) and (thoughts := _THOUGHTS.match(text)):
+        start = thoughts.end()
     if fenced := _FENCED.fullmatch(text, start):
         return fenced[1], fenced.start(1)
     return text[start:], start

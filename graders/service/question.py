@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,7 +50,11 @@ class Answer:
     usage: Usage  # of this answer; of one that was in the cache, only that it was
     model: str = ""  # the name the service gives
     logprobs: Sequence[Mapping[str, Any]] | None = None  # token by token, as the service tells them
+    elsewhere: str = ""  # of an empty one: the field in which the service put what the judge said
 
+
+REASONING = ("reasoning_content", "reasoning")
+"""Fields in which services put a judge's thoughts, beside its `content`."""
 
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 
@@ -91,6 +96,14 @@ def chat_messages(question: Question, structured_output: str) -> list[dict[str, 
     return messages
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def sendable(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which no server takes."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
 def _role(role: str) -> str:
     return "system" if role == "developer" else role  # which every server knows, and OpenAI's takes for the same
 
@@ -98,9 +111,9 @@ def _role(role: str) -> str:
 def _content(content: Any) -> Any:
     """A text where there is only text, since many servers take nothing else; else the parts."""
     if isinstance(content, str):
-        return content
+        return sendable(content)
     if all("text" in part for part in content):
-        return "\n".join(part["text"] for part in content)
+        return sendable("\n".join(part["text"] for part in content))
     return [_part(part) for part in content]
 
 
@@ -109,7 +122,7 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "image_url", "image_url": {"url": part["image_url"], "detail": part["detail"]}}
     if part["type"] == "input_audio":
         return dict(part)
-    return {"type": "text", "text": part["text"]}
+    return {"type": "text", "text": sendable(part["text"])}
 
 
 class BrokenAnswerError(ValueError):
@@ -119,8 +132,8 @@ class BrokenAnswerError(ValueError):
 def answer_of(raw: bytes, model: str) -> Answer:
     """The answer in a response body.
 
-    Raises BrokenAnswerError for a body that is no completion; GradingError (`model_grader_refusal_error`) where the
-    judge refused.
+    A completion without content is the empty answer. Raises BrokenAnswerError for a body that is no completion;
+    GradingError (`model_grader_refusal_error`) where the judge refused.
     """
     try:
         whole = without_secrets(raw.decode("utf-8"))  # which a server may say again
@@ -129,6 +142,7 @@ def answer_of(raw: bytes, model: str) -> Answer:
         message = choice["message"]
         usage = {model: counts_of(wire.get("usage"))}
         text, refusal = message.get("content"), message.get("refusal")
+        elsewhere = next((name for name in REASONING if message.get(name)), "")
         logprobs = (choice.get("logprobs") or {}).get("content")
         served = wire.get("model")
         finish = choice.get("finish_reason")
@@ -146,9 +160,12 @@ def answer_of(raw: bytes, model: str) -> Answer:
         raise GradingError("model_grader_parse_error", detail, "grader", usage)
     if isinstance(text, list):  # some servers answer in parts
         text = "".join(part.get("text", "") for part in text if isinstance(part, Mapping))
+    if text is None:  # a judge that only thought, or called a tool: it answered nothing
+        text = ""
     if not isinstance(text, str):
         raise BrokenAnswerError(f"the answer holds no text: {_seen(raw)}")
-    return Answer(text, usage, served if isinstance(served, str) else model, logprobs)
+    named = served if isinstance(served, str) else model
+    return Answer(text, usage, named, logprobs, "" if text.strip() else elsewhere)
 
 
 def _seen(raw: bytes) -> str:

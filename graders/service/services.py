@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import math
 import os
 import random
+import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +41,15 @@ RETRIED = (408, 409, 429)
 FINAL = (401, 402, 403, 404)  # about who asks what, and so the same for every question
 UNPAID = ("insufficient_quota", "billing_not_active", "billing_hard_limit_reached")
 FILTERED = ("content_filter", "content_policy_violation", "invalid_prompt")
+REFUSED_IN_A_ROW = 3  # different questions, with none answered before: then it is not about one of them
+_ABOUT_ALL = re.compile(
+    r"response_format|json_schema|max_(?:completion_)?tokens|logprobs|reasoning_effort"
+    r"|(?:unknown|unsupported|unrecogni[sz]ed|invalid|no such) (?:request )?(?:model|parameter|argument|value for)"
+    r"|(?:parameter|argument)s?\b.{0,80}\b(?:not (?:supported|recogni[sz]ed|permitted|allowed)|unsupported|unknown)"
+    r"|\bmodel\b.{0,80}\b(?:(?:does not|doesn't) (?:exist|support)|not (?:exist|found|available|supported|loaded))",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What a service says where no question could be answered: of the form, the model, or a parameter."""
 TOO_LONG = ("context_length_exceeded", "string_above_max_length", "exceed_context_size_error")
 Value = TypeVar("Value")
 
@@ -90,6 +101,8 @@ class Services:
         self._answers = None if cache is None else Answers(cache)
         self._paces: dict[str, Pace] = {}
         self._loops: dict[asyncio.AbstractEventLoop, _Here] = {}
+        self._refused: dict[str, set[bytes]] = {}  # requests that a service turned down before it answered any
+        self._telling: set[tuple[str, str]] = set()  # services and models that gave log-probabilities
 
     def check_ready(self, model: str, longest: int | None = None) -> None:
         """Raise ValueError where this model cannot be asked; `longest` bounds an answer in tokens."""
@@ -113,6 +126,13 @@ class Services:
                 f"sampling_params, or max_completion_tokens for the service {route.name!r} in the file of judges"
             )
         return longest
+
+    def told_chances(self, model: str, told: bool) -> bool:
+        """Whether this model's service has ever given log-probabilities, this answer of its included."""
+        route = self.settings.route(model)
+        if told:
+            self._telling.add((route.name, route.model))
+        return (route.name, route.model) in self._telling
 
     def close(self) -> None:
         """Write what waits to be written. Connections close with their event loop."""
@@ -189,7 +209,8 @@ class Services:
                 value = _read_by(read, answer)
             except _UnreadableError as problem:
                 if last:
-                    detail = f"the judge {route.model} gave twice no answer that can be read: {problem}"
+                    where = f"; its content is empty, and it spoke in {answer.elsewhere}" if answer.elsewhere else ""
+                    detail = f"the judge {route.model} gave twice no answer that can be read: {problem}{where}"
                     raise GradingError("model_grader_parse_error", detail, "grader", _whole(used)) from None
                 body = body_of(_with_correction(question, answer.text, str(problem)), route)
             except GradingError as problem:
@@ -224,8 +245,11 @@ class Services:
             asked += 1
             try:
                 answer = await self._try(wire, question, route, body, min(service.timeout, end - now))
-            except GradingError:  # it answered, if only by a refusal
-                pace.succeeded()
+            except GradingError as problem:
+                if problem.error.kind == "model_grader_server_error":  # it turned this one question down
+                    pace.turned_away()
+                else:  # it answered, if only by a refusal
+                    pace.succeeded()
                 raise
             if isinstance(answer, Answer):
                 pace.succeeded()
@@ -257,7 +281,7 @@ class Services:
             answer = await self._sent(wire, question, route, body, seconds)
             if isinstance(answer, Answer):
                 return answer
-            kind, said = self._turned_down(answer, route, self._pace(route))
+            kind, said = self._turned_down(answer, route, self._pace(route), body)
             return _Failure(kind, said, _retry_after(answer))
         except TimeoutError:
             return _Failure("timeout", f"no answer within {seconds:.3g} s")
@@ -325,7 +349,7 @@ class Services:
                 f"{failure.said}"
             )
 
-    def _turned_down(self, response: Response, route: Route, pace: Pace) -> tuple[str, str]:
+    def _turned_down(self, response: Response, route: Route, pace: Pace, body: bytes) -> tuple[str, str]:
         """The kind and words of a refusal that another try may mend; raises what it would not."""
         words, code = _words(response)
         said = f"HTTP {response.status}: {words}"
@@ -335,12 +359,25 @@ class Services:
             return ("overloaded" if response.status == 429 else "model_grader_server_error"), said
         if code in FILTERED:
             raise GradingError("model_grader_refusal_error", f"{route.name} ({route.model}): {said}", "grader")
-        if response.status not in FINAL and (pace.answered or response.status == 413 or _about_length(words, code)):
+        if response.status not in FINAL and (
+            pace.answered
+            or response.status == 413
+            or _about_length(words, code)
+            or (response.status in (400, 422) and not self._is_about_all(words, route, body))
+        ):
             raise GradingError("model_grader_server_error", f"{route.name} ({route.model}): {said}", "grader")
         hint = _hint(words)
         if 300 <= response.status < 400:
             hint = f"; it redirects to {redacted(short(response.headers.get('location', '')))}, which is not followed"
         raise GradingStopped(f"{route.name} at {route.service.address} refuses {route.model!r}: {said}{hint}")
+
+    def _is_about_all(self, words: str, route: Route, body: bytes) -> bool:
+        """Whether a request is turned down for what all have in common, before any was answered: so the service's
+        words say, or that it turned down several different ones. Else it may be what this candidate wrote."""
+        refused = self._refused.setdefault(route.name, set())
+        if len(refused) < REFUSED_IN_A_ROW:
+            refused.add(hashlib.blake2b(body, digest_size=16).digest())
+        return bool(_ABOUT_ALL.search(words)) or len(refused) >= REFUSED_IN_A_ROW
 
     def _estimated(self, question: Question, route: Route, body: bytes) -> GradingError:
         longest = _longest(question, route) or UNKNOWN_ANSWER

@@ -63,6 +63,12 @@ def evaluate(
         raise ValueError(f"{model!r} is no run, so its grader is not known: name one with --grader")
     else:
         judge = load(grader)
+    if judge.judges_groups:
+        raise ValueError(
+            f"{judge.label!r} compares the outputs of one item, and here each item has one. Keep the outputs with "
+            "assay eval -o OUTPUTS and another --grader; where they stand beside others of their items, assay grade "
+            "GRADER OUTPUTS -o GRADES --group KEY compares them"
+        )
     if (source / "manifest.json").is_file():
         read_progress(source)  # a checkpoint is what was written, or is refused
     with judges(judges_file, budget, cache if judge.waits else None), ends_told(lambda: _kept(out)):
