@@ -29,10 +29,15 @@ sys.path[0] = str(ROOT)
 from graders import Grade, Grader, Sample, load  # noqa: E402
 from graders.algebra.formula import parse as parse_formula  # noqa: E402
 from graders.convert import convert  # noqa: E402
-from graders.grade import ERROR_KINDS  # noqa: E402
+from graders.grade import ERROR_KINDS, GradingError  # noqa: E402
+from graders.model.verdict import number_of, object_in  # noqa: E402
 from graders.offline.where import Where  # noqa: E402
 from graders.sample import read_json  # noqa: E402
+from graders.service.question import Answer, answer_of  # noqa: E402
+from graders.service.services import Services, use  # noqa: E402
+from graders.service.settings import Settings  # noqa: E402
 from graders.template import parse as parse_template  # noqa: E402
+from graders.testing.scripted_judge import said  # noqa: E402
 
 BLOCK = re.compile(r"^```json(?: grader)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -122,7 +127,7 @@ def cases() -> dict[str, tuple[dict[str, Any], dict[str, Any], Any]]:
     found["number, loose"] = ({**number, **loose}, {"answer": "1/2"}, "50.1 % kg")
     for page in sorted((ROOT / "docs" / "graders").glob("*.md")):
         definition, row = (json.loads(block) for block in BLOCK.findall(page.read_text(encoding="utf-8"))[:2])
-        found[page.stem] = (definition, row["item"], row["sample"])
+        found[page.stem] = (definition, row["item"], row["sample"] if "sample" in row else row["samples"][0])
     return found
 
 
@@ -253,7 +258,24 @@ def targets(rng: random.Random, folder: Path) -> dict[str, Callable[[], tuple[An
         "templates": throw_text(parse_template, "{{ item.a.b[0] }} and {{sample.output_text}}"),
         "json": throw_text(read_json, '{"a": [1, 2.5e3, "x\\u00e9"], "b": null}'),
         "samples": throw_text(Sample.of, '{"output_text": 1}'),
+        "verdicts": throw_text(verdict, '{"steps": [{"description": "a", "conclusion": "b"}], "result": 4.5}'),
+        "completions": throw_text(completion, said('{"result": 1}').body.decode()),
     }
+
+
+def verdict(answer: str) -> float:
+    result = number_of(object_in(Answer(answer, {})), "result")
+    assert math.isfinite(result)
+    return result
+
+
+def completion(body: str) -> Answer | None:
+    try:
+        return answer_of(body.encode("utf-8", "surrogatepass"), "judge")
+    except GradingError as problem:  # a refusal, or an answer that was cut off
+        if problem.error.kind not in ERROR_KINDS:
+            raise
+        return None
 
 
 def main() -> int:
@@ -270,8 +292,16 @@ def main() -> int:
     if given.only:
         thrown = {given.only: thrown[given.only]}
     share = -(-given.inputs // len(thrown))
-    broken = 0
     print(f"{'target':<18} {'inputs':>9} {'slowest ms':>11}  outcomes")
+    with use(Services(Settings(), dry=True)):  # judges make all of their questions, and ask none
+        broken = run(thrown, share, given.slow)
+    print(f"{share * len(thrown):,} inputs, {broken} broken")
+    return 1 if broken else 0
+
+
+def run(thrown: Mapping[str, Callable[[], tuple[Any, Callable[[], str]]]], share: int, slow: float) -> int:
+    """Throw `share` inputs at each target; how many broke it, or took longer than `slow` seconds."""
+    broken = 0
     for name, throw in thrown.items():
         outcomes: Counter[str] = Counter()
         slowest = 0.0
@@ -287,13 +317,12 @@ def main() -> int:
                     print(f"{name}: {type(problem).__name__}: {str(problem)[:400]}\n  from {ascii(shown)[:600]}")
             seconds = time.perf_counter() - start
             slowest = max(slowest, seconds)
-            if seconds > given.slow:
+            if seconds > slow:
                 broken += 1
                 print(f"{name}: {seconds:.1f} s\n  from {ascii(shown)[:600]}")
         told = ", ".join(f"{kind} {count:,}" for kind, count in outcomes.most_common())
         print(f"{name:<18} {share:>9,} {slowest * 1000:>11.1f}  {told}", flush=True)
-    print(f"{share * len(thrown):,} inputs, {broken} broken")
-    return 1 if broken else 0
+    return broken
 
 
 if __name__ == "__main__":

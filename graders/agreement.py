@@ -7,7 +7,7 @@ reason, never NaN and never 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -27,8 +27,16 @@ DEFINED = 0.95  # share of the draws in which a statistic must exist for its int
 _BLOCK = 2_000_000  # weights held at once
 _NONE = 1e-12  # what is left of a difference of equal numbers after rounding
 
+EQUAL = 1e-9  # two numbers nearer than this part of the larger are told apart by rounding only
+FEW_CLUSTERS = 10  # below it the bootstrap's intervals are too narrow
+
 SAME_EACH_DRAW = "no interval: every draw of the rows gives the same"
 """The reason of a figure that has a value and no interval, because the rows leave no doubt of it."""
+
+ALL_ALIKE = "no interval: every row gives the same"
+"""The reason of a mean of several values that are all alike."""
+
+ONE_CLUSTER = "no interval: one cluster only"
 
 Statistic: TypeAlias = "Callable[[Numbers], Numbers]"
 """From how often each item counts (draws x items) to the statistic of each draw; NaN where a draw has none."""
@@ -36,7 +44,8 @@ Statistic: TypeAlias = "Callable[[Numbers], Numbers]"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One statistic over `n` items, with its 95 % interval. What is None has its `reason`."""
+    """One statistic over `n` items, with its 95 % interval. What is None has its `reason`, and so has an interval
+    that is too narrow."""
 
     value: float | None
     n: int
@@ -73,11 +82,32 @@ def mean_difference(
     b: Sequence[float | None],
     clusters: Sequence[Hashable] | None = None,
 ) -> Figure:
-    """The mean of a - b over items that have both, with the interval of `mean_interval`."""
+    """The mean of a - b over items that have both, with the interval of `mean_interval`; 0 where only rounding differs.
+
+    >>> str(mean_difference([0.3, 0.8, 0.9], [0.2, 0.4, 0.9]))
+    '0.167 [-0.350, 0.684]'
+    """
     kept = _both(a, b)
     if not kept:
         return Figure(None, 0, reason="no item has both values")
-    return mean_figure([_number(a[place]) - _number(b[place]) for place in kept], _of(clusters, kept))
+    apart = differences([a[place] for place in kept], [b[place] for place in kept])
+    values = [value for value in apart if value is not None]
+    turned = [-value for value in values]
+    if turned > values:  # one of the two is drawn, so that the sides can change places
+        found = mean_figure(turned, _of(clusters, kept), (-math.inf, math.inf))
+        low, high = (None if end is None else -end for end in (found.high, found.low))
+        return Figure(-(found.value or 0.0), found.n, low, high, found.reason)
+    return mean_figure(values, _of(clusters, kept), (-math.inf, math.inf))
+
+
+def differences(a: Sequence[float | None], b: Sequence[float | None]) -> list[float | None]:
+    """a - b of each item, 0 where only rounding tells them apart; None where one is missing."""
+    found: list[float | None] = [None] * len(a)
+    for place in _both(a, b):
+        one, other = _number(a[place]), _number(b[place])
+        near = abs(one - other) <= EQUAL * max(abs(one), abs(other))
+        found[place] = 0.0 if near else one - other
+    return found
 
 
 def mean_figure(
@@ -85,11 +115,18 @@ def mean_figure(
     clusters: Sequence[Hashable] | None = None,
     bounds: tuple[float, float] | None = None,
 ) -> Figure:
-    """A mean as a figure, with the interval of `mean_interval`; of one value, or of equal ones, none is told."""
+    """A mean as a figure, with the interval of `mean_interval`; none of one value or cluster, or of equal values that
+    are no share."""
     found = mean_interval(values, clusters, bounds)
+    if len(values) == 1:
+        return Figure(found.mean, 1, reason="no interval: one value only")
+    if bounds != (0, 1) and max(values) - min(values) <= EQUAL * max(map(abs, values)):
+        return Figure(found.mean, found.n, reason=ALL_ALIKE)
+    if clusters is not None and len(set(clusters)) == 1:
+        return Figure(found.mean, found.n, reason=ONE_CLUSTER)
     if found.low < found.high:
         return Figure(found.mean, found.n, found.low, found.high)
-    return Figure(found.mean, found.n, reason="no interval: the values are too few or all alike")
+    return Figure(found.mean, found.n, reason=ALL_ALIKE)
 
 
 def cohen_kappa(
@@ -115,6 +152,23 @@ def cohen_kappa(
     return _figure(statistic, len(kept), _of(clusters, kept), seed, f"both say only {ours[0]!r}")
 
 
+def kappa_gap(
+    a: Ratings,
+    b: Ratings,
+    with_whom: Ratings,
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> Figure:
+    """By how much `a` agrees better with `with_whom` than `b` does: the difference of two kappas."""
+    kept = [place for place in _both(a, b) if with_whom[place] is not None]
+    if reason := _too_few(kept):
+        return Figure(None, len(kept), reason=reason)
+    x, y, z = ([side[place] for place in kept] for side in (a, b, with_whom))
+    _refuse_nan(z)
+    better, worse = _kappa(x, z), _kappa(y, z)
+    return _figure(lambda w: better(w) - worse(w), len(kept), _of(clusters, kept), seed, f"all say only {z[0]!r}")
+
+
 def krippendorff_alpha(
     ratings: Sequence[Ratings],
     level: Level = "nominal",
@@ -131,12 +185,48 @@ def krippendorff_alpha(
     0.706
     """
     given = [[value for value in values if value is not None] for values in ratings]
+    _refuse_nan(value for values in given for value in values)
     kept = [place for place, values in enumerate(given) if len(values) > 1]
     units = [given[place] for place in kept]
     if reason := _too_few(kept, "two values"):
         return Figure(None, len(kept), reason=reason)
-    statistic = _nominal_alpha(units) if level == "nominal" else _distance_alpha(units, level)
-    return _figure(statistic, len(kept), _of(clusters, kept), seed, f"every value is {units[0][0]!r}")
+    return _figure(_alpha(units, level), len(kept), _of(clusters, kept), seed, f"every value is {units[0][0]!r}")
+
+
+def beside_people(
+    ours: Ratings,
+    people: Sequence[Ratings],
+    level: Level = "nominal",
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> tuple[Figure, Figure, Figure]:
+    """Alpha of people among themselves, of one rater (`ours`) with each of them, and how much the second is higher.
+
+    All three are of the items that `ours` and two people rated, which are drawn together; `people` has one list of
+    values an item.
+    """
+    given = [[value for value in values if value is not None] for values in people]
+    kept = [place for place, values in enumerate(given) if len(values) > 1 and ours[place] is not None]
+    units, owners = [given[place] for place in kept], _of(clusters, kept)
+    alone = krippendorff_alpha(units, level, owners, seed)
+    if reason := _too_few(kept, "two people's values and the other rater's"):
+        nothing = Figure(None, len(kept), reason=reason)
+        return alone, nothing, nothing
+    _refuse_nan(ours[place] for place in kept)
+    pairs = [(ours[place], value) for place, values in zip(kept, units, strict=True) for value in values]
+    of_pair = [number for number, values in enumerate(units) for _ in values]
+    of_people, of_pairs = _alpha(units, level), _alpha(pairs, level)
+
+    def one(weights: Numbers) -> Numbers:
+        return of_pairs(weights[:, of_pair])
+
+    alike = f"every value is {units[0][0]!r}"
+    beside = _figure(one, len(kept), owners, seed, alike)
+    return alone, beside, _figure(lambda w: one(w) - of_people(w), len(kept), owners, seed, alike)
+
+
+def _alpha(units: Sequence[Sequence[Any]], level: Level) -> Statistic:
+    return _nominal_alpha(units) if level == "nominal" else _distance_alpha(units, level)
 
 
 def spearman(
@@ -211,7 +301,14 @@ def partial_spearman(
 def _both(a: Sequence[Any], b: Sequence[Any]) -> list[int]:
     if len(a) != len(b):
         raise ValueError(f"{len(a)} values beside {len(b)}; give one of each an item, None where it is missing")
-    return [place for place, (one, other) in enumerate(zip(a, b, strict=True)) if one is not None and other is not None]
+    kept = [place for place, (one, other) in enumerate(zip(a, b, strict=True)) if one is not None and other is not None]
+    _refuse_nan(side[place] for side in (a, b) for place in kept)
+    return kept
+
+
+def _refuse_nan(values: Iterable[Any]) -> None:
+    if any(value != value for value in values):
+        raise ValueError("nan is no value; give None where a value is missing")
 
 
 def _of(clusters: Sequence[Hashable] | None, kept: Sequence[int]) -> list[Hashable] | None:
@@ -240,6 +337,9 @@ def _figure(statistic: Statistic, n: int, clusters: Sequence[Hashable] | None, s
     value = float(statistic(np.ones((1, n)))[0])
     if not math.isfinite(value):
         return Figure(None, n, reason=undefined)
+    groups = n if clusters is None else len(set(clusters))
+    if clusters is not None and groups == 1:
+        return Figure(value, n, reason=ONE_CLUSTER)
     draws = np.concatenate([statistic(weights) for weights in _draws(n, clusters, seed)])
     found = draws[np.isfinite(draws)]
     if len(found) < DEFINED * len(draws):
@@ -247,7 +347,8 @@ def _figure(statistic: Statistic, n: int, clusters: Sequence[Hashable] | None, s
     low, high = (float(limit) for limit in np.quantile(found, [0.025, 0.975]))
     if high - low < _NONE:
         return Figure(value, n, reason=SAME_EACH_DRAW)
-    return Figure(value, n, low, high)
+    few = clusters is not None and groups < FEW_CLUSTERS
+    return Figure(value, n, low, high, f"the interval is of {groups} clusters only: too narrow" if few else "")
 
 
 def _draws(n: int, clusters: Sequence[Hashable] | None, seed: int) -> Any:

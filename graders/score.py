@@ -6,14 +6,17 @@ import asyncio
 import math
 import os
 import time
+import warnings
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from graders.composite import GraderWarning
 from graders.grade import Grade
 from graders.grader import ALONE, Grader
 from graders.rows import MAX_ROW_BYTES, OUTPUT
@@ -82,7 +85,7 @@ def _window(call: Callable[[Thing], Awaitable[Answer]], things: Iterator[Thing],
         await asyncio.wait([answer])
 
     end: Exception | None = None
-    with asyncio.Runner() as runner, closing(_Unseen(answers)):
+    with closing(_Unseen(answers)), closing(_Loop()) as loop:
         while True:
             while end is None and len(answers) < AHEAD * concurrency:
                 try:
@@ -90,16 +93,56 @@ def _window(call: Callable[[Thing], Awaitable[Answer]], things: Iterator[Thing],
                 except Exception as problem:
                     end = problem
                 else:
-                    answers.append(runner.get_loop().create_future())
+                    answers.append(loop.loop.create_future())
                     waiting.append((thing, answers[-1]))
             if not answers:
                 break
-            runner.run(end_of(answers[0]))
+            loop.run(end_of(answers[0]))
             while answers and answers[0].done():  # what ended meanwhile needs no turn of the loop
                 yield answers.popleft().result()
     if not isinstance(end, StopIteration):
         assert end is not None
         raise end
+
+
+class _Loop:
+    """An event loop: here, or in a thread of its own where one is running here already, as in a notebook."""
+
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner()
+        self.thread = ThreadPoolExecutor(1) if _in_event_loop() else None
+        self.loop = self._there(self.runner.get_loop)
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._there(lambda: self.runner.run(coroutine))
+
+    def _there(self, call: Callable[[], Answer]) -> Answer:
+        if self.thread is None:
+            return call()
+        ending = self.thread.submit(call)
+        try:
+            return ending.result()
+        except BaseException:
+            if not ending.done():  # Ctrl-C, which no other thread hears of
+                self.loop.call_soon_threadsafe(self._cancel)
+            raise
+
+    def _cancel(self) -> None:
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+
+    def close(self) -> None:
+        self._there(self.runner.close)
+        if self.thread is not None:
+            self.thread.shutdown()
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _Unseen:
@@ -162,13 +205,16 @@ def grade_file_with_all(
     on a network in this one with `concurrency` calls under way. `cache` is a folder of grades kept for other
     runs. `cluster` names an item key whose values group rows for the interval; `group`, `k` and `threshold` ask
     for pass@k over the rows that share a value of an item key. Graders that compare the outputs of an item need `group`
-    too, and the rows of a group one after the other; a group that was broken off is graded anew as a whole.
+    too, and the rows of a group one after the other; a group that was broken off is graded anew as a whole. They take
+    no `limit` and no `sample`, which would cut groups apart.
 
     Each grade is written to `<out>.partial` as soon as it is there, with a hash of its row, and the file is renamed
     at the end. A broken run goes on after the last line whose grader and row have not changed.
 
     Judge models are asked of `graders.service.services.current()`: put `use(Services(settings, cache=..., budget=...))`
-    around the call. What a broken run used counts toward the budget of the one that goes on.
+    around the call. What a broken run used counts toward the budget of the one that goes on, whether it was recorded or
+    not: `<out>.partial.spent` holds it. Recorded grades that judges were asked for, and that are of another grader or
+    of other rows, are kept in `<out>.partial.old`, with a GraderWarning.
 
     Raises ValueError where nothing can be graded or written, before anything is; and for a malformed row or a
     worker that died, once the rows before it are recorded. GradingStopped where no judge can or should be asked any
@@ -182,6 +228,7 @@ def grade_file_with_all(
 
     out = Path(out)
     _check_options(graders, workers, concurrency, k, group)
+    _check_whole_groups(graders, limit, sample)
     if not math.isfinite(threshold):
         raise ValueError(f"threshold={threshold}: a row passes from a finite score")
     check_places(Path(data) if isinstance(data, str | Path) else None, out)
@@ -243,6 +290,7 @@ def price_file(
 
     compares = any(grader.judges_groups for grader in graders.values())
     _check_options(graders, None, concurrency, None, group if compares else None)
+    _check_whole_groups(graders, limit, sample)
     folder = None if cache is None else Path(cache)
     settings = current().settings
     answered = folder if folder is not None and (folder / answers.FILE).is_file() else None
@@ -278,7 +326,7 @@ def _left(job: Job, taken: Callable[[], Iterator[Raw]], out: Path | None) -> Ite
     if out is None or not partial_of(out).is_file():
         return units
     record = _Record(Ids(job.source, taken), [Tally() for _ in job.graders], lambda progress: None, job.source)
-    return _unrecorded(partial_of(out), units, job, record)[0]
+    return _unrecorded(partial_of(out), units, job, record).units
 
 
 def _grade_into(
@@ -292,7 +340,7 @@ def _grade_into(
 ) -> None:
     """Grade the rows into the journal, from where it ends, and put it in its place."""
     from graders.offline.ids import Ids
-    from graders.offline.journal import open_journal, partial_of
+    from graders.offline.journal import open_journal, partial_of, spent_of
     from graders.offline.workers import Team
     from graders.offline.write import finish
 
@@ -302,12 +350,16 @@ def _grade_into(
         raws = _checked(raws, job)
         record = _Record(Ids(job.source, taken), tallies, progress, job.source)
         with open_journal(out) as journal:
-            rest, kept = _unrecorded(partial_of(out), job.units(raws), job, record)
-            journal.truncate(kept)
-            for lines in _graded(job, rest, concurrency) if team is None else team.lines(chain.from_iterable(rest)):
-                record.write(journal, lines)
+            found = _unrecorded(partial_of(out), job.units(raws), job, record)
+            _tell_others(partial_of(out), found)
+            journal.truncate(found.kept)
+            rest = found.units
+            with _spending(out, job, tallies):
+                for lines in _graded(job, rest, concurrency) if team is None else team.lines(chain.from_iterable(rest)):
+                    record.write(journal, lines)
             record.ids.check()
             finish(partial_of(out), out)
+            spent_of(out).unlink(missing_ok=True)
     record.tell(last=True)
 
 
@@ -376,6 +428,16 @@ def _check_options(
         raise ValueError(f"k={k}: pass@k is of one sample or more; use 1 or more")
 
 
+def _check_whole_groups(graders: Mapping[str, Grader], limit: int | None, sample: int | None) -> None:
+    for name, count in (("limit", limit), ("sample", sample)):
+        for grader in graders.values():
+            if count is not None and grader.judges_groups:
+                raise ValueError(
+                    f"{name}={count}: {grader.label!r} compares the outputs of one item, and {name} would cut a group "
+                    "apart; choose whole groups by the key that groups them, as in --where 'item.KEY in [1, 2]'"
+                )
+
+
 def _num_workers(job: Job, workers: int | None) -> int:
     from graders.offline.sources import Rows
     from graders.offline.workers import usable_cores
@@ -403,10 +465,17 @@ def _graded(job: Job, units: Iterator[list[Raw]], concurrency: int) -> Iterator[
         yield lines
 
 
-def _unrecorded(
-    partial: Path, units: Iterator[list[Raw]], job: Job, record: _Record
-) -> tuple[Iterator[list[Raw]], int]:
-    """The units that are left to grade, and the size of the lines that still hold, which are counted."""
+class _Found(NamedTuple):
+    """What a broken run has left."""
+
+    units: Iterator[list[Raw]]  # left to grade
+    kept: int  # bytes of the lines that still hold
+    others: int = 0  # lines of another grader or of other rows
+    paid: bool = False  # of these, whether a judge was asked for any
+
+
+def _unrecorded(partial: Path, units: Iterator[list[Raw]], job: Job, record: _Record) -> _Found:
+    """What is left to grade, and how much of the journal still holds; its lines are counted."""
     from graders.offline.journal import recorded
 
     kept = 0
@@ -416,26 +485,67 @@ def _unrecorded(
         found = list(islice(lines, len(unit)))
         held = [job.recorded_notes(wire, thing) for (_, wire), thing in zip(found, things, strict=False)]
         if len(found) < len(unit) or None in held:
-            return chain([unit], units), kept
+            others = chain(found, lines) if None in held else ()
+            return _others(chain([unit], units), kept, others)
         for (line, _), thing, notes in zip(found, things, held, strict=True):
             assert notes is not None
             record.ids.add(thing.row.id, thing.row.place)
             record.count(notes, thing.cluster, thing.group)
             record.tell()
-            _enter(job, notes)
             kept += len(line)
-    return units, kept
+    return _others(units, kept, lines)
 
 
-def _enter(job: Job, notes: list[Note]) -> None:
-    """Count what recorded grades used toward the budget; a dry run's ledger holds only what is left."""
+def _others(units: Iterator[list[Raw]], kept: int, lines: Iterable[tuple[bytes, Mapping[str, Any]]]) -> _Found:
+    count, paid = 0, False
+    for _, wire in lines:
+        count += 1
+        paid = paid or _asked_judges(wire)
+    return _Found(units, kept, count, paid)
+
+
+def _asked_judges(wire: Mapping[str, Any]) -> bool:
+    """Whether the grades of a line took calls of judge models."""
+    try:
+        grades = wire["grades"].values() if "grades" in wire else [wire]
+        return any(counts.get("calls") for grade in grades for counts in (grade.get("usage") or {}).values())
+    except (AttributeError, TypeError):
+        return False
+
+
+def _tell_others(partial: Path, found: _Found) -> None:
+    """Warn of recorded grades that judges were asked for and that are about to be cut, and set them aside."""
+    from graders.offline.journal import set_aside
+
+    if found.paid:
+        number, s, are = f"{found.others:,}", "s" * (found.others != 1), "are" if found.others != 1 else "is"
+        warnings.warn(
+            f"{number} recorded grade{s} {are} of another grader or of other rows and {are} made anew; what was "
+            f"recorded is kept in {set_aside(partial)}",
+            GraderWarning,
+            stacklevel=2,
+        )
+
+
+@contextmanager
+def _spending(out: Path, job: Job, tallies: list[Tally]) -> Iterator[None]:
+    """Count what earlier starts spent toward the budget, and keep for the next what this one spends."""
+    from graders.offline.journal import spent_of
     from graders.service.services import current
+    from graders.service.spent import Spent
 
-    if current().dry:
+    if not job.waits:
+        yield
         return
-    for name, (_, _, asked) in zip(job.graders, notes, strict=True):
-        if asked is not None and asked.usage:
-            current().ledger.add(job.identities[name], asked.usage)
+    ledger, file = current().ledger, spent_of(out)
+    recorded = [(job.identities[name], tally.usage) for name, tally in zip(job.graders, tallies, strict=True)]
+    if ledger.budget is None and not file.is_file():
+        for grader, usage in recorded:
+            ledger.add(grader, usage)
+        yield
+        return
+    with closing(Spent(ledger, file, [(grader, usage) for grader, usage in recorded])):
+        yield
 
 
 class _Record:

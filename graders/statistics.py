@@ -469,6 +469,10 @@ class Tally:
     def n(self) -> int:
         return self._mean.n + self.errors.total()
 
+    @property
+    def usage(self) -> Usage:
+        return self._usage
+
     def summary(self) -> Summary:
         scored = self._scored() if self._mean.n else None
         errors, failed = (dict(counts.most_common()) for counts in (self.errors, self.failed))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,8 +13,9 @@ from graders.registry import load
 from graders.service.cost import cost_of, usage_wire, used
 from graders.service.services import Services, current, use
 from graders.service.settings import read_settings
+from graders.service.spent import Spent
 from rft_loop.recipe import Recipe
-from rft_loop.record import Run, write_beside
+from rft_loop.record import Run
 
 FOLDER = "judges"  # of a run: answers, and `spent.json`
 COUNTS = ("calls", "prompt_tokens", "completion_tokens")
@@ -26,11 +26,8 @@ class Spending:
 
     def __init__(self, services: Services, run: Run) -> None:
         self.ledger = services.ledger
-        self._file = run.folder / FOLDER / "spent.json"
+        self._spent = Spent(services.ledger, run.folder / FOLDER / "spent.json")
         self._before: Counter[str] = Counter()
-        if self._file.is_file():
-            for grader, usage in json.loads(self._file.read_text(encoding="utf-8")).items():
-                self.ledger.add(grader, usage)
         self.lap()
 
     def lap(self, grades: Sequence[Grade] = ()) -> dict[str, Any]:
@@ -48,7 +45,7 @@ class Spending:
         cost = cost_of(usage, self.ledger.prices)
         told: dict[str, Any] = {f"judge/{name}": now[name] - self._before[name] for name in COUNTS}
         self._before = now
-        self.store()
+        self._spent.store()
         return told | {"judge/kept": kept, "judge/dollars_so_far": cost}
 
     def whole(self) -> dict[str, Any]:
@@ -56,12 +53,8 @@ class Spending:
         usage, prices = used(self.ledger), self.ledger.prices
         return {"usage": usage_wire(usage, prices), "dollars": cost_of(usage, prices)} if usage else {}
 
-    def store(self) -> None:
-        by_grader: dict[str, dict[str, Any]] = {}
-        for entry in self.ledger.entries():
-            by_grader.setdefault(entry.grader, {})[entry.model] = dict(entry.counts)
-        if by_grader:
-            write_beside(self._file, json.dumps(by_grader, indent=2))
+    def close(self) -> None:
+        self._spent.close()
 
 
 @contextmanager
@@ -75,6 +68,6 @@ def judges_of(recipe: Recipe, run: Run) -> Iterator[Spending]:
         try:
             yield spending
         finally:
-            spending.store()
+            spending.close()
             if not run.events_file.is_file():  # what is wrong with the recipe can be mended, and it is begun anew
                 shutil.rmtree(folder, ignore_errors=True)

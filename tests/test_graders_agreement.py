@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,10 +15,13 @@ from scipy import stats  # type: ignore[import-untyped]
 from sklearn.metrics import cohen_kappa_score
 
 from graders.agreement import (
+    ALL_ALIKE,
     Figure,
     Level,
     accuracy,
+    beside_people,
     cohen_kappa,
+    kappa_gap,
     krippendorff_alpha,
     mean_difference,
     partial_spearman,
@@ -280,3 +284,100 @@ def test_the_mean_difference_is_signed() -> None:
     figure = mean_difference([1.0, 2.0, None, 4.0], [0.0, 2.0, 9.0, 2.0])
     assert (figure.value, figure.n) == (1.0, 3)
     assert mean_difference([1.0], [0.5]).low is None
+
+
+DIFFERENCES = st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1, max_size=30)
+
+
+@settings(max_examples=60, deadline=None)
+@given(DIFFERENCES | PAIRS)
+def test_the_mean_difference_turns_round_with_its_sides(pairs: list[tuple[float, float]]) -> None:
+    a, b = two(pairs)
+    one, other = mean_difference(a, b), mean_difference(b, a)
+    assert one.value is not None
+    assert other.value is not None
+    assert (one.value, one.reason) == (-other.value, other.reason)
+    assert (one.low is None) == (other.low is None)
+    if one.low is not None and other.high is not None:
+        assert (one.low, one.high) == (-other.high, -(other.low or 0.0))
+
+
+def test_a_difference_is_no_share_though_its_values_are_0_and_1() -> None:
+    figure = mean_difference([1.0] * 33, [1.0] * 30 + [0.0] * 3)
+    assert figure.value == pytest.approx(1 / 11)
+    assert figure.low is not None
+    assert figure.low == pytest.approx(0.0, abs=0.035)  # Wilson's is 0.031 to 0.236, and cut at 0
+    mirrored = mean_difference([1.0] * 30 + [0.0] * 3, [1.0] * 33)
+    assert (mirrored.high, mirrored.low) == (-figure.low, -(figure.high or 0.0))
+
+
+def test_what_rounding_leaves_is_no_difference() -> None:
+    figure = mean_difference([0.1 + 0.2, 0.7 + 0.1, 0.3] * 20, [0.3, 0.8, 0.3] * 20)
+    assert (figure.value, figure.low, figure.reason) == (0.0, None, ALL_ALIKE)
+    offset = mean_difference([q / 10 + 0.1 for q in range(9)], [q / 10 for q in range(9)])
+    assert offset.value == pytest.approx(0.1)
+    assert (offset.low, offset.reason) == (None, ALL_ALIKE)
+
+
+CLUSTERED: list[Callable[[Any, Any, Any], Figure]] = [
+    lambda a, b, c: accuracy([x > 0 for x in a], [x > 0 for x in b], c),
+    lambda a, b, c: mean_difference(a, b, c),
+    lambda a, b, c: spearman(a, b, c),
+    lambda a, b, c: cohen_kappa([x > 0 for x in a], [x > 0 for x in b], None, c),
+    lambda a, b, c: krippendorff_alpha(list(zip(a, b, strict=True)), "interval", c),
+    lambda a, b, c: partial_spearman(a, b, [x * x for x in a], c),
+]
+
+
+@pytest.mark.parametrize("statistic", CLUSTERED)
+def test_one_cluster_gives_no_interval(statistic: Callable[[Any, Any, Any], Figure]) -> None:
+    a, b = noisy(60, seed=4)
+    figure = statistic(a, b, ["one"] * 60)
+    assert figure.value is not None
+    assert (figure.low, figure.high) == (None, None)
+    assert "one cluster only" in figure.reason
+
+
+@pytest.mark.parametrize("statistic", CLUSTERED[2:])
+def test_an_interval_of_few_clusters_says_that_it_is_too_narrow(statistic: Callable[[Any, Any, Any], Figure]) -> None:
+    a, b = noisy(60, seed=4)
+    few = statistic(a, b, [n % 9 for n in range(60)])
+    assert few.low is not None
+    assert "9 clusters only: too narrow" in few.reason
+    assert few.to_wire()["reason"] == few.reason
+    assert statistic(a, b, [n % 10 for n in range(60)]).reason == ""
+
+
+@pytest.mark.parametrize("statistic", [accuracy, mean_difference, *BOTH])
+def test_nan_is_refused(statistic: Callable[[Any, Any], Figure]) -> None:
+    with pytest.raises(ValueError, match="nan"):
+        statistic([1.0, math.nan, 2.0, 3.0], [1.0, math.nan, 2.0, 2.0])
+
+
+def test_the_gap_of_two_kappas_is_their_difference() -> None:
+    truth, good = tenth_wrong(200, seed=1)
+    draw = random.Random(2)
+    bad = [draw.random() < 0.5 for _ in truth]
+    gap = kappa_gap(good, bad, truth)
+    kappas = [cohen_kappa(side, truth).value or 0.0 for side in (good, bad)]
+    assert gap.value == pytest.approx(kappas[0] - kappas[1])
+    assert gap.low is not None
+    assert gap.low > 0.5
+    assert kappa_gap(good, good, truth).value == 0
+
+
+@pytest.mark.parametrize("level", ["nominal", "interval"])
+def test_one_rater_is_compared_with_each_of_the_others_on_their_rows(level: Level) -> None:
+    draw = random.Random(6)
+    worth = [draw.randint(1, 5) for _ in range(80)]
+    people = [[value + draw.choice((-1, 0, 0, 1)) for _ in range(3)] for value in worth]
+    alone, one, gap = beside_people(worth, people, level)
+    assert alone == krippendorff_alpha(people, level)
+    pairs = [(value, said) for value, ratings in zip(worth, people, strict=True) for said in ratings]
+    assert one.value == pytest.approx(krippendorff_alpha(pairs, level).value)
+    assert (alone.n, one.n, gap.n) == (80, 80, 80)
+    assert gap.value is not None
+    assert gap.value == pytest.approx((one.value or 0) - (alone.value or 0))
+    assert gap.value > 0  # the truth is nearer to each of them than they are to each other
+    fewer = beside_people([*worth[:40], *[None] * 40], [*people[:30], *[[1]] * 10, *people[40:]], level)
+    assert [figure.n for figure in fewer] == [30, 30, 30]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,9 +18,11 @@ from graders.agreement import Figure
 from graders.calibration.bias import PositionBias
 from graders.calibration.calibrate import Calibration, calibrate
 from graders.calibration.consistency import APART, Consistency, drawn_again
+from graders.calibration.labels import middle_of
 from graders.calibration.order import Ordering
-from graders.calibration.threshold import Suggestion, best_threshold
+from graders.calibration.threshold import Suggestion, best_threshold, suggest
 from graders.calibration.words import verdicts
+from graders.grade import Grade
 from graders.sample import Item, Sample
 from graders.service.services import Services, use
 from graders.service.settings import Settings
@@ -299,7 +302,7 @@ def test_several_people_give_the_ceiling() -> None:
     assert one is not None
     assert people_alone is not None
     assert 0.667 < people_alone < one < 1  # the length is what they all guess at
-    assert any("no less than people do with each other" in line for line in verdicts(found))
+    assert any("more than people do with each other" in line for line in verdicts(found))
     missing = calibrate(Lengths(), [row(1, [50, None], "x" * 50), row(2, [10, 20], "x"), row(3, None, "y")])
     assert missing.labels is not None
     assert missing.labels.labelled == 2
@@ -454,5 +457,276 @@ def test_everything_undecided_is_told_too() -> None:
     with judge_who(lambda request: error(500, "no")):
         found = calibrate(load(SCORE), BALANCED[:5], samples=2)
     assert figure(found, "accuracy").value is None
+    assert "no row was compared" in verdicts(found)
     assert found.cost.error_rate == 1
     assert "100.0% of the grades were undecided" in str(found)
+
+
+# What is claimed, and what is not
+
+
+class Given(Grader):
+    """The score that the item holds under `s`; None is undecided."""
+
+    type: str = "given"
+    low: float = 0.0
+    high: float = 1.0
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return (self.low, self.high)
+
+    def grade(self, sample: Sample, item: Item) -> Grade | float:
+        score = item["s"]
+        return Grade.undecided("other_error", "no answer") if score is None else float(score)
+
+
+def given_rows(scores: Sequence[Any], labels: Sequence[Any], lengths: Sequence[int] | None = None) -> list[Any]:
+    sizes = [1 + n % 7 for n in range(len(scores))] if lengths is None else lengths
+    columns = enumerate(zip(scores, labels, sizes, strict=True))
+    return [row(n, label, "x" * size, s=score) for n, (score, label, size) in columns]
+
+
+def said_of(found: Calibration, what: str) -> str:
+    """The one sentence that has these words."""
+    (line,) = [line for line in verdicts(found) if what in line]
+    return line
+
+
+def length_rows(noise: float, liking: float, n: int = 300, seed: int = 0) -> list[Any]:
+    """Worth follows length; the judge sees worth, and likes length by `liking`; labels from 1 to 5 have `noise`."""
+    draw = random.Random(seed)
+    scores, labels, sizes = [], [], []
+    for _ in range(n):
+        size = draw.gauss(0, 1)
+        worth = 0.5 * size + 0.866 * draw.gauss(0, 1)
+        labels.append(min(5, max(1, round(3 + worth + noise * draw.gauss(0, 1)))))
+        scores.append(3 + worth + liking * size + 0.2 * draw.gauss(0, 1))
+        sizes.append(max(0, round(400 + 100 * size)))
+    return given_rows(scores, labels, sizes)
+
+
+WIDE = Given(low=-10, high=16)
+
+
+def test_a_judge_without_a_length_bias_is_not_blamed_for_the_noise_of_labels() -> None:
+    told = [
+        any(line.startswith("length bias") for line in verdicts(calibrate(WIDE, length_rows(1.0, 0.0, seed=seed))))
+        for seed in range(8)
+    ]
+    assert sum(told) <= 1
+    biased = calibrate(WIDE, length_rows(0.7, 0.4))
+    line = said_of(biased, "length bias: longer")
+    assert "or people's labels are noisier than the scores" in line
+    assert biased.length.over is not None
+    assert biased.length.over.low is not None
+    assert biased.length.over.low > 0
+
+
+def test_the_three_ways_in_which_no_length_bias_is_shown() -> None:
+    draw = random.Random(0)
+    sizes = [max(0, round(draw.gauss(400, 100))) for _ in range(400)]
+    steady = given_rows([draw.random() for _ in sizes], [draw.random() for _ in sizes], sizes)
+    assert "may be 0" in said_of(calibrate(Given(), steady), "no length bias is shown")
+    labels = [-0.9 * (size - 400) / 100 + 0.44 * draw.gauss(0, 1) for size in sizes]
+    scores = [
+        -0.2 * label - 0.8 * (size - 400) / 100 + 0.9 * draw.gauss(0, 1)
+        for label, size in zip(labels, sizes, strict=True)
+    ]
+    apart = calibrate(Given(low=-10, high=10), given_rows(scores, labels, sizes))
+    assert "point opposite ways" in said_of(apart, "no length bias is shown")
+    one = given_rows([0.1 * n for n in range(9)], [0.1 * (n % 4) for n in range(9)])
+    for line in one:
+        line["item"]["source"] = "same"
+    alone = calibrate(Given(), one, cluster="source")
+    assert "length bias cannot be told: no interval" in said_of(alone, "length bias")
+    assert "1 cluster of rows gives no interval" in verdicts(alone)
+
+
+def test_scores_in_the_order_of_labels_follow_length_as_these_do() -> None:
+    scores = [0.1 * (n % 9) for n in range(90)]
+    found = calibrate(Given(), given_rows([score**2 for score in scores], scores))
+    assert said_of(found, "length bias") == "no length bias is shown: scores follow length just as labels do"
+
+
+def test_both_rank_correlations_with_length_are_of_the_same_rows() -> None:
+    scores: list[Any] = [0.1 * n for n in range(9)]
+    scores[3] = None
+    found = calibrate(Given(), given_rows(scores, [None, 0.5, *[0.1 * (n % 4) for n in range(7)]]))
+    assert found.length.grader.n == found.length.people.n == 7
+
+
+def test_an_offset_that_is_the_same_in_each_row_is_told() -> None:
+    quarters = [0, 1, 2, 3] * 30
+    found = calibrate(Given(), given_rows([q / 4 + 0.25 for q in quarters], [q / 4 for q in quarters]))
+    assert said_of(found, "than labels") == "scores are 0.25 higher than labels in every row"
+
+
+def test_rounding_is_no_bias() -> None:
+    pairs = [(0.1 + 0.2, 0.3), (0.7 + 0.1, 0.8), (0.3, 0.3)] * 30
+    found = calibrate(Given(), given_rows([s for s, _ in pairs], [label for _, label in pairs]))
+    assert not any("than labels" in line for line in verdicts(found))
+    tenths = calibrate(Given(), given_rows([0, 0.1, 0.2, 0.3] * 9, [1, 2, 3, 4] * 9), label_range=(1, 11))
+    assert tenths.labels is not None
+    assert list(tenths.labels.numbers[:4]) == [0, 0.1, 0.2, 0.3]
+
+
+def test_few_clusters_are_told_and_one_gives_no_claim() -> None:
+    draw = random.Random(3)
+    rows = given_rows([draw.random() for _ in range(90)], [draw.random() < 0.5 for _ in range(90)])
+    for n, line in enumerate(rows):
+        line["item"] |= {"few": n % 5, "one": 0, "some": n % 20}
+    few = calibrate(Given(), rows, cluster="few")
+    assert "too narrow" in said_of(few, "5 clusters of rows")
+    assert few.to_wire()["clusters"] == 5
+    assert said_of(calibrate(Given(), rows, cluster="some"), "20 clusters of rows are few")
+    one = calibrate(Given(), rows, cluster="one")
+    assert "one cluster only" in said_of(one, "no interval can be told")
+    assert not any(" are few" in line for line in verdicts(calibrate(Given(), rows)))
+
+
+def test_rows_are_few_where_few_were_decided() -> None:
+    scores: list[Any] = [n % 2 if n < 20 else None for n in range(80)]
+    found = calibrate(Given(), given_rows(scores, [n % 2 == 0 for n in range(80)]))
+    assert found.to_wire()["compared"] == 20
+    assert said_of(found, "20 compared rows are few")
+
+
+def test_undecided_pairs_of_known_order_are_counted_in_the_sentence() -> None:
+    rows = given_rows([0.9, 0.1, None], [1, 0, 0])
+    for line, word in zip(rows, ("good", "fair", "poor"), strict=True):
+        line["item"] |= {"q": word, "t": 1}
+    found = calibrate(Given(), rows, order_by="q", group="t")
+    assert said_of(found, "known order").endswith("0 are wrong; 2 more were undecided")
+    rows[1]["item"]["s"] = None
+    nothing = calibrate(Given(), rows, order_by="q", group="t")
+    assert said_of(nothing, "known order") == "no pair of known order was decided, 3 were not"
+
+
+def test_perfect_agreement_of_few_rows_shows_nothing() -> None:
+    alternate = [n % 2 for n in range(6)]
+    line = said_of(calibrate(Given(), given_rows(alternate, [bool(n) for n in alternate])), "alpha 1.00")
+    assert "no interval can be told, so these rows do not show it" in line
+    many = [n % 2 for n in range(80)]
+    line = said_of(calibrate(Given(), given_rows(many, [bool(n) for n in many])), "alpha 1.00")
+    assert "do not show it" not in line
+
+
+@pytest.mark.parametrize(
+    ("noise", "said"),
+    [(0.02, "more than people do"), (0.9, "less than people do"), (0.12, "not shown to differ from")],
+)
+def test_the_grader_is_held_against_people_on_the_same_rows(noise: float, said: str) -> None:
+    draw = random.Random(0)
+    scores: list[Any] = []
+    labels: list[Any] = []
+    for number in range(240):
+        worth = draw.random()
+        hard = number < 60  # labelled by one only, at random: it must not count against the grader
+        labels.append([draw.random()] if hard else [min(1, max(0, draw.gauss(worth, 0.12))) for _ in range(3)])
+        scores.append(None if number % 12 == 7 else min(1, max(0, draw.gauss(worth, noise))))
+    found = calibrate(Given(), given_rows(scores, labels))
+    line = said_of(found, "with one person")
+    assert said in line
+    assert "on the 165 rows with two labels or more" in line
+    assert not isinstance(found.people, str)
+    assert {figure.n for figure in found.people.values()} == {165}
+
+
+@pytest.mark.parametrize("people", ["123", (1, 2, 3), (1.0, 2.0, 3.0)])
+def test_labels_of_digits_stay_texts_where_the_grader_gives_them(people: Sequence[Any]) -> None:
+    names = ["1", "2", "3"]
+    grader = {"type": "label_model", "model": "m", "input": ASK, "labels": names, "passing_labels": ["3"]}
+    rows = [row(n, people[n % 3], f"answer {n} label={n % 3}") for n in range(30)]
+    with judge_who(lambda request: verdict(names[int(number_in(request.last, "label"))])):
+        found = calibrate(load({**grader, "fence": False}), rows)
+    assert found.labels is not None
+    assert found.labels.kind == "category"
+    assert figure(found, "category_accuracy").value == 1
+    assert found.confusion == {"pass_pass": 10, "pass_fail": 0, "fail_pass": 0, "fail_fail": 20}
+
+
+def test_no_threshold_is_praised_where_the_present_one_is_best() -> None:
+    praised = 0
+    for seed in range(12):
+        draw = random.Random(seed)
+        worth = [draw.random() for _ in range(60)]
+        scores = [min(1, max(0, one + draw.gauss(0, 0.25))) for one in worth]
+        found = calibrate(Given(), given_rows(scores, [one >= 0.5 for one in worth]))
+        praised += any("agrees better" in line for line in verdicts(found))
+        if isinstance(found.suggestion, Suggestion):
+            assert found.suggestion.gain.n == 60
+    assert praised <= 1  # one in forty by chance
+
+
+@pytest.mark.parametrize(
+    ("passes", "clusters", "reason"),
+    [
+        ([True, False, True, False], None, "fewer than 5 rows"),
+        ([True, False] * 4, [0, 1, 2, 3] * 2, "fewer than 5 clusters"),
+        ([True, *[False] * 7], None, "fewer than two rows that pass and two that fail"),
+    ],
+)
+def test_a_threshold_of_too_few_rows_is_not_cross_validated(
+    passes: list[bool], clusters: list[int] | None, reason: str
+) -> None:
+    found = suggest([float(passed) for passed in passes], passes, 0.5, clusters)
+    assert isinstance(found, Suggestion)
+    assert (found.elsewhere.value, found.accuracy_elsewhere.value, found.gain.value) == (None, None, None)
+    assert reason in found.elsewhere.reason
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.1, 1.1), (0.0, 0.3), (-0.7, 0.1), (1, 5), (0.3, 0.9)])
+def test_fair_passes_on_any_scale(low: float, high: float) -> None:
+    words = ["good", "fair", "poor", ["fair", "fair", "fair"]]
+    middle = middle_of((low, high))
+    found = calibrate(Given(low=low, high=high), given_rows([high, middle, low, middle], words))
+    assert found.labels is not None
+    assert list(found.labels.passes) == [True, True, False, True]
+    assert found.confusion["pass_pass"] == 3
+    assert middle_of((0.1, 1.1)) == 0.6
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "said"),
+    [
+        ([0, 1], {}, "labels lie between 0 and 1, under half of the grader's range from 0 to 10"),
+        ([0, 1], {}, "no label passes (5 does)"),
+        ([8, 9], {}, "every label passes (5 does)"),
+        (["no", "fail"], {}, "no label passes"),
+    ],
+)
+def test_labels_that_may_be_on_another_scale_are_pointed_out(
+    labels: list[Any], options: dict[str, Any], said: str
+) -> None:
+    found = calibrate(Given(high=10), given_rows([n % 11 for n in range(20)], labels * 10), **options)
+    line = said_of(found, said)
+    assert ("--label-range" in line) == isinstance(labels[0], int)
+
+
+def test_labels_of_the_whole_scale_are_not_pointed_at() -> None:
+    rows = given_rows([n % 2 for n in range(20)], [0, 1] * 10)
+    for scale in (None, (0.0, 1.0)):
+        told = verdicts(calibrate(Given(), rows, label_range=scale))
+        assert not any("--label-range" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "complaint"),
+    [
+        ([True, False], {"label_range": (0.0, 1.0)}, "--label-range is of numbers"),
+        (["good", "poor"], {"label_threshold": 0.5}, "--label-threshold is of numbers"),
+        ([1, 0], {"threshold": math.nan}, "threshold=nan"),
+        ([1, 0], {"label_threshold": math.inf}, "label_threshold=inf"),
+        ([1, 0], {"label_range": (0.0, math.inf)}, "label_range=(0.0, inf)"),
+        ([1, 0], {"label_range": (-1e308, 1e308)}, "too wide"),
+        ([1e308, -1e308], {}, "too wide"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused_before_anything_is_graded(
+    labels: list[Any], options: dict[str, Any], complaint: str
+) -> None:
+    rows = [{"item": {"label": label}, "output_text": "x"} for label in labels]
+    with judge_who(lambda request: verdict(1)) as server, pytest.raises(ValueError, match=re.escape(complaint)):
+        calibrate(load(SCORE), rows, **options)
+    assert server.requests == []

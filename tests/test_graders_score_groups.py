@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from graders import load
+from graders.composite import GraderWarning
+from graders.offline.compare import compare_grades
 from graders.score import grade_file, grade_file_with_all, grade_many, price_file
 from graders.service.services import Services, use
 from graders.service.settings import Model, Price, Service, Settings
@@ -147,10 +149,54 @@ def test_a_changed_output_of_a_group_makes_the_whole_group_be_judged_anew(tmp_pa
         grade_file(load(BEST), path, out, group="group")
     out.rename(tmp_path / "grades.jsonl.partial")
     path.write_text(path.read_text().replace("quality 23", "quality 1"))  # the last row: now the worst of its group
-    with judged() as judge:
+    with judged() as judge, pytest.warns(GraderWarning, match="3 recorded grades are of another grader or of other"):
         grade_file(load(BEST), path, out, group="group")
     assert scores(out) == RANKED | {"3-0": 0.5, "3-1": 1.0, "3-2": 0.0}
     assert len(judge.requests) == 2
+
+
+def test_grades_of_two_graders_that_compare_are_of_the_same_rows(tmp_path: Path) -> None:
+    path = stored(tmp_path)
+    exact = {**SAID, "reference": "quality 2"}
+    with judged():
+        grade_file(load(BEST), path, tmp_path / "a.jsonl", group="group")
+        grade_file(load(exact), path, tmp_path / "c.jsonl")
+    a, c = (json.loads((tmp_path / f"{name}.jsonl").read_text().splitlines()[0]) for name in "ac")
+    assert a["row"] == c["row"], "a row's hash is its own"
+    assert a["group_rows"] != a["row"]
+    assert "group_rows" not in c
+    assert compare_grades(tmp_path / "a.jsonl", tmp_path / "c.jsonl").warnings == ()
+    changed = path.read_text().replace("quality 23", "quality 24")
+    path.write_text(changed)
+    with judged():
+        grade_file(load(BEST), path, tmp_path / "d.jsonl", group="group")
+    (warning,) = compare_grades(tmp_path / "c.jsonl", tmp_path / "d.jsonl").warnings
+    assert "the graded rows differ (of 1 rows)" in warning, "of the row that differs, not of all in its group"
+
+
+def test_what_other_graders_read_may_differ_within_a_group(tmp_path: Path) -> None:
+    path = stored(tmp_path, groups=1)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for place, line in enumerate(lines):
+        line["item"]["own"] = f"quality {10 * place}"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with judged():
+        graders = {"best": load(BEST), "said": load({**SAID, "operation": "eq", "reference": "{{item.own}}"})}
+        summaries = grade_file_with_all(graders, path, tmp_path / "grades.jsonl", group="group")
+    assert summaries["said"].scored is not None
+    assert summaries["said"].scored.mean == 1
+
+
+@pytest.mark.parametrize("options", [{"limit": 4}, {"sample": 4}])
+def test_what_would_cut_groups_apart_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
+    (name,) = options
+    with judged() as judge:
+        for ask in (price_file, grade_file_with_all):
+            with pytest.raises(ValueError, match=rf"{name}=4: 'best' compares the outputs of one item.*--where"):
+                ask({"best": load(BEST)}, stored(tmp_path), tmp_path / "g.jsonl", group="group", **options)
+        grade_file(load(BEST), stored(tmp_path), tmp_path / "g.jsonl", group="group", where="item.group in [1, 2]")
+    assert list(scores(tmp_path / "g.jsonl")) == [f"{group}-{place}" for group in (1, 2) for place in range(3)]
+    assert len(judge.requests) == 4
 
 
 def test_a_run_of_groups_killed_three_times_ends_with_every_row_once(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graders import load
+from graders.composite import GraderWarning
 from graders.grade import Grade, GradingStopped
 from graders.offline.estimate import Estimate
-from graders.score import grade_file, grade_file_with_all, price_file
+from graders.score import grade_file, grade_file_with_all, grade_many, price_file
 from graders.service.cost import cost_of, money, number, usage_lines
+from graders.service.ledger import Ledger
 from graders.service.services import Services, current, use
 from graders.service.settings import Price, Settings
 from graders.statistics import Asked, Summary, Tally, note_of, summarise
@@ -348,7 +352,14 @@ def test_a_summary_without_judges_has_the_form_it_always_had() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [(0, "$0.00"), (3.424, "$3.42"), (0.0042, "$0.0042"), (12345.6, "$12,345.60"), (1e-6, "$1.0e-06")],
+    [
+        (0, "$0.00"),
+        (3.424, "$3.42"),
+        (0.0042, "$0.0042"),
+        (12345.6, "$12,345.60"),
+        (1.234e-5, "$0.000012"),
+        (1e-6, "$0.0000010"),
+    ],
 )
 def test_dollars_have_the_digits_that_say_something(amount: float, text: str) -> None:
     assert money(amount) == text
@@ -362,9 +373,11 @@ def test_tokens_are_told_short(count: int, text: str) -> None:
 def test_a_line_of_usage_says_calls_kept_tokens_and_dollars() -> None:
     prices = {"gpt-4o": Price(input=2.5, output=10)}
     counts = {"calls": 788, "kept": 212, "prompt_tokens": 1_200_000, "completion_tokens": 100_000}
-    assert usage_lines({"gpt-4o": counts, "qwen": {"calls": 1}, "known": {"kept": 2}}, prices) == [
+    told = {"calls": 1, "prompt_tokens": 5, "completion_tokens": 6}
+    assert usage_lines({"gpt-4o": counts, "qwen": told, "mute": {"calls": 1}, "known": {"kept": 2}}, prices) == [
         "judge gpt-4o: 788 calls, 212 kept, 1.2 M prompt + 100.0 k completion tokens, $4.00",
-        "judge qwen: 1 call, 0 prompt + 0 completion tokens, no price known",
+        "judge qwen: 1 call, 5 prompt + 6 completion tokens, no price known",
+        "judge mute: 1 call, usage not told",
         "judge known: 0 calls, 2 kept, 0 prompt + 0 completion tokens, $0.00",
     ]
 
@@ -373,3 +386,221 @@ def test_an_estimate_of_several_models_has_a_sum() -> None:
     usage = {name: {"calls": 1, "prompt_tokens": 1000, "completion_tokens": 100} for name in ("a", "b")}
     estimate = Estimate(1, 0, usage, {name: Price(input=1000, output=1000) for name in usage})
     assert str(estimate).endswith("together about $2.20")
+
+
+# What several starts of one run spend together
+
+
+class Till:
+    """Counts at the server what every answer that it sent costs, and makes some of them late, or silent on usage."""
+
+    def __init__(self, silent: int = 0) -> None:
+        self.lock, self.answers, self.silent = threading.Lock(), 0, silent
+
+    def __call__(self, request: Request) -> Reaction:
+        with self.lock:
+            self.answers += 1
+            number = self.answers
+        reaction = replace(verdict(0.5), seconds=0.002 * (number % 5))
+        return reaction if not self.silent or number % self.silent else without_usage(reaction)
+
+    @property
+    def charged(self) -> float:
+        return self.answers * DOLLARS
+
+
+def without_usage(reaction: Reaction) -> Reaction:
+    wire = json.loads(reaction.body)
+    del wire["usage"]
+    return replace(reaction, body=json.dumps(wire).encode())
+
+
+@pytest.mark.parametrize(("silent", "concurrency"), [(0, 1), (0, 16), (3, 16)])
+def test_starts_of_one_run_charge_together_no_more_than_its_budget(
+    silent: int, concurrency: int, tmp_path: Path
+) -> None:
+    till, grader, out, budget = Till(silent), load(QUALITY), tmp_path / "out.jsonl", 60 * DOLLARS
+    with ScriptedJudge(till) as server:
+        for _ in range(5):
+            with use(Services(settings(server), budget=budget)), pytest.raises(GradingStopped, match="the budget"):
+                grade_file(grader, rows(200), out, concurrency=concurrency)
+        assert till.answers > 10
+        assert till.charged <= budget
+        stored = json.loads((tmp_path / "out.jsonl.partial.spent").read_text())
+        assert stored["dollars"] + stored["lost"]["dollars"] <= budget + 1e-9
+        assert (stored["lost"]["untold"] > 0) == bool(silent)
+        with use(Services(settings(server), budget=100.0)):
+            grade_file(grader, rows(200), out, concurrency=concurrency)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_answers_beyond_the_last_recorded_row_are_spent_all_the_same(tmp_path: Path) -> None:
+    def script(request: Request) -> Reaction:
+        if "answer 0 " in request.last:
+            return replace(error(401, "no such key"), seconds=0.5)  # when the others have been answered
+        return verdict(0.5)
+
+    with ScriptedJudge(script) as server:
+        for times in (1, 2):
+            with (
+                use(Services(settings(server), budget=1.0)) as services,
+                pytest.raises(GradingStopped, match="no such"),
+            ):
+                grade_file(load(QUALITY), rows(5), tmp_path / "out.jsonl")
+            assert services.ledger.dollars == pytest.approx(4 * times * DOLLARS)
+
+
+@pytest.mark.parametrize(("held", "counted"), [(2, 4), (9, 9)])
+def test_of_what_was_stored_and_what_was_recorded_the_larger_counts(
+    held: int, counted: int, judge: ScriptedJudge, tmp_path: Path
+) -> None:
+    out, grader = tmp_path / "out.jsonl", load(QUALITY)
+    with use(Services(settings(judge))):
+        grade_file(grader, rows(4), out)
+    (tmp_path / "out.jsonl.partial").write_bytes(out.read_bytes())
+    used = {"calls": held, "prompt_tokens": 100 * held, "completion_tokens": 20 * held}
+    lost = {"dollars": 0.25, "calls": 3, "untold": 0}
+    spent = tmp_path / "out.jsonl.partial.spent"
+    spent.write_text(json.dumps({"dollars": 0, "lost": lost, "usage": {grader.identity: {"gpt-4o": used}}}))
+    with use(Services(settings(judge), budget=1.0)) as services:
+        grade_file(grader, rows(4), out)
+    assert services.ledger.dollars == pytest.approx(counted * DOLLARS)
+    assert services.ledger.lost == pytest.approx(0.25)
+    assert not spent.exists()
+
+
+def test_a_file_of_what_was_spent_that_is_broken_is_refused_by_name(judge: ScriptedJudge, tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl.partial.spent").write_text("{")
+    with use(Services(settings(judge), budget=1.0)), pytest.raises(ValueError, match=r"partial\.spent, what was spent"):
+        grade_file(load(QUALITY), rows(4), tmp_path / "out.jsonl")
+    assert judge.requests == []
+
+
+def test_two_files_under_one_budget_keep_their_own_count(judge: ScriptedJudge, tmp_path: Path) -> None:
+    with use(Services(settings(judge), budget=20 * DOLLARS)):
+        grade_file(load(QUALITY), rows(5), tmp_path / "a.jsonl", concurrency=1)
+        with pytest.raises(GradingStopped):
+            grade_file(load(QUALITY), rows(100), tmp_path / "b.jsonl", concurrency=1)
+    stored = json.loads((tmp_path / "b.jsonl.partial.spent").read_text())
+    (counts,) = (usage["gpt-4o"] for usage in stored["usage"].values())
+    assert counts["calls"] == len(judge.requests) - 5 == len(lines(tmp_path / "b.jsonl.partial"))
+
+
+def test_who_waits_for_a_part_of_the_budget_is_served_in_turn_whatever_its_loop() -> None:
+    ledger = Ledger({}, budget=10.0)
+    served: list[str] = []
+
+    async def ask(name: str, dollars: float) -> None:
+        await ledger.reserve(dollars)
+        served.append(name)
+        await asyncio.sleep(0.01)
+        ledger.release(dollars)
+
+    async def several(name: str) -> None:
+        await ledger.reserve(9.0)
+        large = asyncio.create_task(ask(f"{name} large", 8.0))
+        await asyncio.sleep(0)
+        small = [asyncio.create_task(ask(f"{name} small", 1.5)) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        ledger.release(9.0)
+        await asyncio.gather(large, *small)
+
+    asyncio.run(several("a"))
+    assert served == ["a large", *["a small"] * 5], "the small ones did not go past the large one"
+    served.clear()
+    threads = [threading.Thread(target=asyncio.run, args=(several(name),)) for name in "bcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(served) == sorted(name for each in "bcd" for name in [f"{each} large", *[f"{each} small"] * 5])
+    assert ledger.snapshot()[1].dollars == 0
+
+
+def test_a_waiting_call_that_is_cancelled_leaves_its_place_to_the_next() -> None:
+    async def main() -> None:
+        ledger = Ledger({}, budget=1.0)
+        await ledger.reserve(1.0)
+        first, second = (asyncio.create_task(ledger.reserve(1.0)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        ledger.release(1.0)
+        await second
+        ledger.release(1.0, lost=1.0)
+        with pytest.raises(
+            GradingStopped, match=r"\$1.0000 are spent \(\$1.0000 of it at most by calls: 1 that brought"
+        ):
+            await ledger.reserve(0.000012)
+
+    asyncio.run(main())
+
+
+def test_a_service_that_does_not_tell_its_usage_is_no_service_for_nothing(tmp_path: Path) -> None:
+    with ScriptedJudge(lambda request: without_usage(verdict(0.5))) as server:
+        with use(Services(settings(server))) as services:
+            summary = grade_file(load(QUALITY), rows(3), tmp_path / "out.jsonl")
+        assert summary.usage == {"gpt-4o": {"calls": 3}}
+        assert cost_of(summary.usage, services.settings.prices) is None
+        with (
+            use(Services(settings(server), budget=10 * DOLLARS)),
+            pytest.raises(GradingStopped, match=r"of it at most by calls: \d+ whose usage was not told\)"),
+        ):
+            grade_file(load(QUALITY), rows(30), tmp_path / "b.jsonl", concurrency=1)
+
+
+def test_more_cached_tokens_than_the_prompt_had_make_no_call_cheaper_than_free() -> None:
+    prices = {"m": Price(input=2, output=10, cached_input=1)}
+    counts = {"calls": 1, "prompt_tokens": 100, "completion_tokens": 20, "cached_tokens": 5000}
+    ledger = Ledger(prices)
+    ledger.add("g", {"m": counts})
+    assert cost_of({"m": counts}, prices) == ledger.dollars == pytest.approx((100 * 1 + 20 * 10) / 1e6)
+    assert [entry.dollars for entry in ledger.entries()] == [ledger.dollars]
+
+
+@pytest.mark.parametrize("change", ["grader", "rows", "fewer"])
+def test_recorded_grades_that_were_paid_for_are_set_aside_and_told(
+    change: str, judge: ScriptedJudge, tmp_path: Path
+) -> None:
+    out, data = tmp_path / "out.jsonl", rows(4)
+    with use(Services(settings(judge))):
+        grade_file(load(QUALITY), data, out)
+        recorded = out.read_bytes()
+        (tmp_path / "out.jsonl.partial").write_bytes(recorded)
+        (tmp_path / "out.jsonl.partial.old").write_text("of an earlier time")
+        grader = load({**QUALITY, "pass_threshold": 0.4} if change == "grader" else QUALITY)
+        if change == "rows":
+            data[2] = {**data[2], "output_text": "another"}
+        if change == "fewer":
+            del data[2:]
+        number = 4 if change == "grader" else 2
+        said = rf"{number} recorded grades are of another grader or of other rows and are made anew.*\.partial\.old-2"
+        with pytest.warns(GraderWarning, match=said):
+            grade_file(grader, data, out)
+    assert (tmp_path / "out.jsonl.partial.old-2").read_bytes() == recorded
+    assert (tmp_path / "out.jsonl.partial.old").read_text() == "of an earlier time"
+
+
+def test_judges_are_asked_inside_a_running_event_loop_as_in_a_notebook(judge: ScriptedJudge, tmp_path: Path) -> None:
+    grader, cache, by_row = load(QUALITY), tmp_path / "cache", [n / 40 for n in range(20)]
+
+    async def notebook() -> None:
+        here = asyncio.get_running_loop()
+        with use(Services(settings(judge), budget=1.0, cache=cache)):
+            pairs = [(row["output_text"], row["item"]) for row in rows(20)]
+            assert [grade.score for grade in grade_many(grader, pairs, concurrency=3)] == by_row
+            grade_file(grader, rows(20), tmp_path / "out.jsonl", cache=cache, concurrency=3)
+            assert price_file({"quality": grader}, rows(25), cache=cache).usage["gpt-4o"]["calls"] == 5
+        assert asyncio.get_running_loop() is here
+        await asyncio.sleep(0)
+
+    asyncio.run(notebook())
+    assert [line["score"] for line in lines(tmp_path / "out.jsonl")] == by_row
+    assert len(judge.requests) == 20
+
+
+def test_a_run_that_is_stopped_inside_a_running_event_loop_ends(judge: ScriptedJudge, tmp_path: Path) -> None:
+    async def main() -> None:
+        with use(Services(settings(judge), budget=5 * DOLLARS)), pytest.raises(GradingStopped, match="the budget"):
+            grade_file(load(QUALITY), rows(30), tmp_path / "out.jsonl")
+
+    asyncio.run(main())

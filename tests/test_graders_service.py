@@ -5,6 +5,7 @@ import builtins
 import gc
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -140,7 +143,6 @@ def test_what_another_try_may_mend_is_tried_again(client: str, first: Reaction) 
 @pytest.mark.parametrize(
     ("reaction", "kind", "words"),
     [
-        (error(429, "slow down"), "overloaded", "HTTP 429: 'slow down'"),
         (error(500, "scripted outage"), "model_grader_server_error", "HTTP 500: 'scripted outage'"),
         (Reaction(reset=True), "model_grader_server_error", ""),
         (said("whole", sent=0.5), "model_grader_server_error", ""),
@@ -157,6 +159,72 @@ def test_after_its_last_try_a_question_ends_with_a_typed_error(
     assert "local (m), asked 2 times: " in failure(end)[2]
     assert words in failure(end)[2]
     assert len(requests) == 2
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry_After": "0"}, {"retry_after_ms": "1"}], ids=str)
+def test_being_turned_away_uses_up_no_try(headers: dict[str, str]) -> None:
+    end, requests = ask_one(in_order(*[error(429, "slow down", **headers)] * 8, said("yes")), retries=0)
+    assert text_of(end) == "yes"
+    assert len(requests) == 9
+
+
+def test_a_question_that_is_only_turned_away_ends_with_its_deadline() -> None:
+    end, requests = ask_one(lambda _: error(429, "slow down", Retry_After="0.01"), retries=0, deadline=0.3)
+    assert failure(end)[:2] == ("overloaded", "infra")
+    assert re.search(r"local \(m\), asked \d+ times: HTTP 429: 'slow down'", failure(end)[2])
+    assert len(requests) > 2
+
+
+def test_a_service_that_only_turns_away_ends_the_run_in_its_words() -> None:
+    with ScriptedJudge(lambda _: error(429, "the daily quota", Retry_After="0.02")) as judge:
+        services = services_for(judge.url, give_up_after=0.2, deadline=60)
+        ends = ask(services, *(question(str(n)) for n in range(3)))
+    assert {type(end) for end in ends} == {GradingStopped}
+    assert "has turned away every call for" in str(ends[0])
+    assert "the daily quota" in str(ends[0])
+
+
+def test_a_call_that_waits_while_a_service_is_left_alone_ends_with_its_deadline() -> None:
+    with ScriptedJudge(lambda _: error(429, "the daily quota", Retry_After="600")) as judge:
+        services = services_for(judge.url, deadline=0.05)
+        ends = [ask(services, question(text))[0] for text in "ab"]
+        assert [failure(end)[0] for end in ends] == ["overloaded", "overloaded"]
+        assert "asked 0 times: " in failure(ends[1])[2]
+        assert "the daily quota" in failure(ends[1])[2]
+        impatient = services_for(judge.url, deadline=0.05, give_up_after=0.01)
+        ends = [ask(impatient, question(text))[0] for text in "ab"]
+        assert isinstance(ends[1], GradingStopped)
+        assert "the daily quota" in str(ends[1])
+
+
+def test_waiting_for_ones_own_limits_takes_nothing_from_the_deadline() -> None:
+    with ScriptedJudge(lambda _: said("yes")) as judge:
+        services = services_for(judge.url, requests_per_minute=300, deadline=0.3)
+        ends = ask(services, *(question(str(n)) for n in range(9)))
+    assert {text_of(end) for end in ends} == {"yes"}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_try_takes_no_longer_than_its_limit_however_slowly_the_answer_drips(client: str) -> None:
+    whole = said("yes").body
+
+    def drip(listener: socket.socket) -> None:
+        with suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(whole))
+                for byte in whole:
+                    connection.sendall(bytes([byte]))
+                    time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip, args=(listener,))
+        dripping.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        (end,) = ask(services_for(url, client=client, timeout=0.4, retries=0), question())
+        dripping.join()
+    assert failure(end)[0] == "timeout"
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -236,7 +304,9 @@ def test_what_the_service_refuses_at_first_stops_the_run_in_its_words(status: in
     "words",
     [
         "response_format is not supported", "unknown parameter: 'top_logprobs'", "Unsupported value for temperature",
-        "Invalid model identifier", "model not found", "max_tokens is too large", "Unrecognized request argument: seed",
+        "Invalid model identifier", "image input is not supported by this model", "this model does not support images",
+        "unsupported content: image_url", "model not found", "max_tokens is too large",
+        "Unrecognized request argument: seed",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("status", [400, 422])
@@ -265,6 +335,62 @@ def test_after_an_answer_no_number_of_refused_questions_stops_the_run() -> None:
         services = services_for(judge.url)
         ends = [ask(services, question(text))[0] for text in "abcdefg"]
     assert [type(end) for end in ends] == [GradingError, GradingError, Reply, *[GradingError] * 4]
+
+
+@pytest.mark.parametrize(
+    "first", [error(400, "no"), error(400, "flagged", "content_policy_violation"), error(413, "no")]
+)
+def test_what_was_turned_down_is_no_answer(first: Reaction) -> None:
+    with ScriptedJudge(in_order(first, first, error(400, "response_format is not known"))) as judge:
+        ends = [ask(services_for(judge.url), question(text))[0] for text in "a"]
+        services = services_for(judge.url)
+        ends += [ask(services, question(text))[0] for text in "bc"]
+    assert isinstance(ends[0], GradingError)
+    assert isinstance(ends[-1], GradingStopped)
+
+
+def test_the_answers_of_one_model_say_nothing_of_another() -> None:
+    def script(request: Request) -> Reaction:
+        return said("yes") if request.body["model"] == "a" else error(400, "no json_schema for you")
+
+    with ScriptedJudge(script) as judge:
+        services = services_for(judge.url)
+        ends = [ask(services, question(model=model))[0] for model in "ab"]
+    assert text_of(ends[0]) == "yes"
+    assert isinstance(ends[1], GradingStopped)
+
+
+@pytest.mark.parametrize(
+    ("wrote", "words"),
+    [
+        ("json_schema is not supported", "cannot read json_schema is not supported"),
+        ("an unsupported claim", "invalid content: 'an unsupported claim'"),
+        ("not supported", "this model could not read 'not supported'"),
+    ],
+)
+def test_words_that_repeat_what_was_asked_do_not_stop_the_run(wrote: str, words: str) -> None:
+    with ScriptedJudge(lambda _: error(400, words)) as judge:
+        (end,) = ask(services_for(judge.url), question(f"Judge: {wrote}"))
+    assert failure(end)[:2] == ("model_grader_server_error", "grader")
+
+
+@pytest.mark.parametrize(
+    ("reaction", "path", "told"),
+    [
+        (Reaction(b'{"detail":"Not Found"}', 404), "", True),
+        (Reaction(b"404 page not found", 404), "", True),
+        (Reaction(b"", 404), "", True),
+        (Reaction(b'{"detail":"Not Found"}', 404), "/v1", False),
+        (error(404, "no such model"), "", False),
+        (Reaction(b'{"detail":"Unauthorized"}', 401), "", False),
+    ],
+    ids=str,
+)
+def test_a_page_that_is_not_there_is_met_with_the_v1_that_lacks(reaction: Reaction, path: str, told: bool) -> None:
+    with ScriptedJudge(lambda _: reaction) as judge:
+        (end,) = ask(services_for(judge.url.removesuffix("/v1") + path), question())
+    assert isinstance(end, GradingStopped)
+    assert ("base_url must end with its /v1, if the server has one" in str(end)) is told
 
 
 @pytest.mark.parametrize(("status", "stops"), [(400, False), (422, False), (401, True), (403, True), (404, True)])
@@ -522,25 +648,50 @@ def test_a_cache_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
         ({"retry-after": "-5"}, 0, 0),
         ({"retry-after": "1e9"}, 600, 600),
     ],
-    ids=str,
+    ids=["seconds", "milliseconds", "a date to come", "a date that is past", "less than none", "too many"],
 )
 def test_what_a_service_asks_to_wait_is_read(headers: dict[str, str], least: float, most: float) -> None:
-    seconds = services_module._retry_after(Response(429, headers, b""))
+    seconds = services_module.retry_after(Response(429, headers, b""))
     assert seconds is not None
     assert least <= seconds <= most
 
 
 @pytest.mark.parametrize("text", ["", "soon", "nan", "inf", "Tue, 99 Foo"])
 def test_what_is_no_time_to_wait_is_left(text: str) -> None:
-    assert services_module._retry_after(Response(429, {"retry-after": text}, b"")) is None
+    assert services_module.retry_after(Response(429, {"retry-after": text}, b"")) is None
 
 
 def test_waits_are_drawn_below_a_bound_that_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services_module, "FIRST_WAIT", 0.5)
     for number, bound in [(1, 0.5), (2, 1.0), (3, 2.0), (7, 30.0), (20, 30.0)]:
-        drawn = [services_module._wait(number, None) for _ in range(300)]
+        drawn = [services_module.wait_before(number, None) for _ in range(300)]
         assert 0 <= min(drawn) < bound / 4
         assert bound * 3 / 4 < max(drawn) <= bound
+    assert services_module.wait_before(10_000, None) <= 30
+
+
+def test_who_was_asked_to_wait_waits_a_little_longer_each_on_their_own() -> None:
+    for asked, most in [(10.0, 15.0), (0.02, 0.07)]:
+        drawn = [services_module.wait_before(1, asked) for _ in range(300)]
+        assert asked <= min(drawn) < max(drawn) <= most
+        assert max(drawn) - min(drawn) > (most - asked) / 2
+
+
+def test_those_who_wait_for_a_service_that_is_left_alone_do_not_wake_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    for _ in range(20):
+        pace = Pace(Service(), clock)
+        pace.hold(10)
+        assert asyncio.run(services_module._turn(pace, 1, clock.now + 100)) == 0
+    assert all(10 <= seconds <= 15 for seconds in slept)
+    assert len(set(slept)) == 20
 
 
 def test_a_question_ends_with_its_deadline_whatever_tries_are_left() -> None:
@@ -624,6 +775,24 @@ def test_what_a_call_really_took_corrects_the_limit() -> None:
     pace.take(10)
     pace.used(4, 10)
     assert pace.take(1) == pytest.approx(3.0)  # 4 tokens at 1 a second, one of them within the burst
+
+
+def test_only_what_is_turned_away_without_a_pause_and_without_an_answer_adds_up() -> None:
+    clock = Clock()
+    pace = Pace(Service(timeout=60), clock)
+    assert pace.turned_away() == 0
+    clock.now += 50
+    assert pace.turned_away() == 50
+    pace.hold(600)
+    clock.now += 600
+    assert pace.turned_away() == pace.turned_away_for() == 650
+    pace.failed(clock.now)
+    assert pace.turned_away() == 650
+    clock.now += 1000
+    assert pace.turned_away() == 0  # nobody asked in between
+    clock.now += 50
+    pace.succeeded()
+    assert pace.turned_away() == 0
 
 
 def test_an_outage_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -827,13 +996,24 @@ def echo(request: Request) -> Reaction:
         return error(500, f"{'x' * 470} bad key: {key}")
     if "garbage" in shown:
         return Reaction(f"<html>{'x' * 60}{key}".encode())
-    return verdict(1, f"the key is {key}")
+    answer = verdict(1, f"the key is {key}", model=key)
+    if "slashes" in shown:
+        return replace(answer, body=answer.body.replace(b"/", b"\\/"))
+    if "codes" in shown:
+        return replace(answer, body=answer.body.replace(b"/", b"\\u002F").replace(b"~", b"\\u007e"))
+    if "twice" in shown:
+        return verdict(1, f"the key is {key}".replace("+", "\\u002b"))
+    if "broken" in shown:
+        return Reaction(f'{{"choices": "{key}"'.replace("/", "\\/").encode())
+    if "refused" in shown:
+        return said(None, refusal=key.replace("/", "\\/"))
+    return answer
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_key_appears_nowhere(client: str, tmp_path: Path) -> None:
     data, grader, judges = tmp_path / "data.jsonl", tmp_path / "g.json", tmp_path / "judges.json"
-    texts = ["an error, please", "garbage, please", "an answer", "another answer"] * 3
+    texts = ["an error, please", "garbage, please", "an answer", "slashes", "codes", "twice", "broken", "refused"] * 2
     rows = [{"item": {"n": n}, "sample": {"output_text": f"{text} {n}"}} for n, text in enumerate(texts)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     grader.write_text(json.dumps(SCORE))
@@ -857,7 +1037,35 @@ def test_a_key_appears_nowhere(client: str, tmp_path: Path) -> None:
     assert any(file.name == "log.txt" and text for file, text in written.items())
     for place, text in [*written.items(), ("stdout", done.stdout), ("stderr", done.stderr)]:
         assert KEY.encode() not in text, place
-        assert KEY[:16].encode() not in text, place
+        assert KEY[:12].encode() not in text, place
+        assert KEY[12:].encode() not in text, place
+
+
+@pytest.mark.parametrize("key", ["none", "null", "EMPTY", "1", "steps", "result"])
+def test_a_key_that_is_none_changes_no_answer(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", key)
+    said_so = f'{{"steps": null, "result": 1, "words": "EMPTY {key}"}}'
+    end, _ = ask_one(lambda _: said(said_so), api_key_env="A_KEY")
+    assert text_of(end) == said_so
+
+
+def test_a_key_is_taken_out_of_the_tokens_of_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", KEY)
+    token = {"token": KEY, "logprob": -0.5, "bytes": [*KEY.encode()]}
+    halves = [{"token": half, "logprob": -0.5, "top_logprobs": []} for half in (KEY[:20], KEY[20:])]
+    calm = [{"token": "yes", "logprob": -0.5, "bytes": [1], "top_logprobs": [{"token": "no", "logprob": -1.5}]}]
+    kept: list[Any] = []
+    for logprobs in ([{**token, "top_logprobs": [token]}], halves, calm):
+        with (
+            ScriptedJudge(lambda _, given=logprobs: said("yes", logprobs=given)) as judge,  # type: ignore[misc]
+            use(services_for(judge.url, api_key_env="A_KEY")) as services,
+        ):
+            reply = asyncio.run(services.ask(question(), lambda answer: answer.logprobs))
+        kept.append(reply.value)
+    assert KEY not in str(kept)
+    assert str([*KEY.encode()])[1:-1] not in str(kept)
+    assert KEY[:20] not in str(kept)
+    assert kept[2][0]["top_logprobs"] == calm[0]["top_logprobs"]
 
 
 def test_a_key_is_in_no_repr_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

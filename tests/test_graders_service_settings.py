@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from graders.service import services as services_module
 from graders.service.services import FILE_OF_JUDGES, Services, current, use
@@ -53,7 +54,10 @@ def test_a_file_of_judges_says_who_answers_for_whom_and_at_what_price(tmp_path: 
         ("services: {", "not YAML"),
         ("a: &x 1\nb: *x", "aliases (*name) are not read"),
         ("[1, 2]", "is an object with services, models and prices, not [1, 2]"),
-        ("", "is an object with services, models and prices, not None"),
+        ("prices: {}\nmodels: {}\nprices: {}", "the key 'prices' is written twice, the second time in line 3"),
+        ('{"services": {"a": {}, "a": {}}}', "the key 'a' is written twice"),
+        ("prices: {1: {input: 1, output: 1}, 0x1: {input: 1, output: 1}}", "is written twice"),
+        ("services: {a: {api_key_env: ''}}", "this is not such a name"),
         ("service: {}", "did you mean 'services'?"),
         ("services: {a: {base_ulr: 'http://x'}}", "did you mean 'base_url'?"),
         ("services: {local: {}}\nmodels: {m: {service: locla}}", "models.m: no service 'locla'; did you mean 'local'?"),
@@ -79,6 +83,35 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_reason(tmp_path: Path, t
     with pytest.raises(ValueError, match=r"judges\.yaml: ") as caught:
         read_settings(written(tmp_path, text))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n"])
+def test_an_empty_file_is_one_without_settings(tmp_path: Path, text: str) -> None:
+    assert read_settings(written(tmp_path, text)) == Settings()
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-proj-0123456789", "0123456789abcdef", "hf_abcdefghijklmnop", "planted key", "A=planted"]
+)
+def test_a_key_in_the_place_of_its_variable_is_refused_without_being_shown(tmp_path: Path, key: str) -> None:
+    wire = {"services": {"a": {"api_key_env": key}}}
+    with pytest.raises(ValueError, match="names the environment variable that holds the key; this is not") as caught:
+        read_settings(written(tmp_path, json.dumps(wire)))
+    assert key not in str(caught.value)
+    with pytest.raises(ValueError, match="this is not such a name") as caught:
+        Settings.model_validate(wire)
+    assert key not in str(caught.value)
+    with pytest.raises(ValueError, match="this is not such a name") as caught:
+        Service(api_key_env=key)
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "qwen3:8b", "@cf/meta/llama", "- x: #y", 'a "quoted" one'])
+def test_what_to_write_for_a_price_that_is_missing_can_be_pasted(model: str) -> None:
+    with pytest.raises(ValueError, match="write prices: ") as caught:
+        Services(Settings(), budget=1.0)._bound(model, 5)
+    line = str(caught.value).partition("write ")[2].partition(" (dollars")[0].replace("...", "1")
+    assert Settings.model_validate(yaml.safe_load(line)).prices == {model: Price(input=1, output=1)}
 
 
 def test_a_file_that_is_none_or_not_there_is_named(tmp_path: Path) -> None:

@@ -102,6 +102,12 @@ def test_the_figures_come_as_json(folder: Path) -> None:
         (("-o", "nowhere/page.html"), 2, "no folder 'nowhere'"),
         (("--judges", "none.yaml"), 2, "no file of judges"),
         (("--passing", "5"), 2, "--passing names texts"),
+        (("--threshold", "nan"), 2, "threshold=nan"),
+        (("--label-threshold", "inf"), 2, "label_threshold=inf"),
+        (("--min-alpha", "nan"), 2, "--min-alpha nan"),
+        ((*ORDER, "--min-order", "inf"), 2, "--min-order inf"),
+        (("--label-range", "-1e308,1e308"), 2, "too wide"),
+        (("--max-error-rate", "nan"), 2, "max-error-rate"),
     ],
 )
 def test_gates_and_wrong_calls(folder: Path, options: tuple[str, ...], code: int, said: str) -> None:
@@ -109,6 +115,27 @@ def test_gates_and_wrong_calls(folder: Path, options: tuple[str, ...], code: int
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_too_many_undecided_grades_are_an_exit_code_of_their_own(folder: Path) -> None:
+    (folder / "boom.py").write_text(
+        "def g(sample, item):\n    if item['n'] == 0:\n        raise OSError('x')\n    return 1\n"
+    )
+    rows = [{"item": {"n": n % 10, "label": n % 2}, "output_text": "x" * n} for n in range(20)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = assay("calibrate", "boom.py:g", "rows.jsonl", cwd=folder)
+    assert done.returncode == 3, done.stderr
+    assert "10.0% of the grades could not be decided, more than --max-error-rate 5.0%" in done.stderr
+    assert assay("calibrate", "boom.py:g", "rows.jsonl", "--max-error-rate", "0.2", cwd=folder).returncode == 0
+
+
+def test_a_gate_that_perfect_rows_pass_says_that_they_do_not_show_it(folder: Path) -> None:
+    (folder / "same.py").write_text("def g(sample, item):\n    return item['s']\n")
+    rows = [{"item": {"s": n % 2, "label": bool(n % 2)}, "output_text": "x" * n} for n in range(6)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = assay("calibrate", "same.py:g", "rows.jsonl", "--min-alpha", "0.8", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "alpha is 1.000 without an interval" in done.stderr
 
 
 def test_a_budget_that_is_reached_ends_the_run(folder: Path) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -276,6 +277,63 @@ def test_the_cache_holds_the_answers_too_and_another_file_of_the_same_questions_
     assert len(judge.requests) == 24
 
 
+def test_a_dry_run_with_a_budget_asks_for_what_the_real_command_would(
+    judge: ScriptedJudge, assay: Assay, tmp_path: Path
+) -> None:
+    write_judges(tmp_path, judge.url, prices={})
+    check = ("check", "quality.json", "data.jsonl", "--no-gold", "--judges", "judges.yaml")
+    for command in (GRADE, check):
+        real, dry = assay(*command, "--budget", "1"), assay(*command, "--budget", "1", "--dry-run")
+        assert (real.code, dry.code) == (2, 2), (real, dry)
+        assert real.err == dry.err
+        assert "a budget needs the price of 'gpt-4o'" in dry.err
+        assert assay(*command, "--dry-run").code == 0
+    assert judge.requests == []
+
+
+def test_recorded_grades_of_another_grader_are_told_of_and_kept(
+    judge: ScriptedJudge, assay: Assay, tmp_path: Path
+) -> None:
+    assert assay(*GRADE, "--budget", str(12 * DOLLARS), "--concurrency", "1").code == 4
+    recorded = (tmp_path / "out.jsonl.partial").read_bytes()
+    paid = len(judge.requests)
+    (tmp_path / "quality.json").write_text(json.dumps({**QUALITY, "pass_threshold": 0.4}))
+    done = assay(*GRADE, "--budget", "1")
+    assert done.code == 0, done
+    assert done.err == (
+        f"assay: {paid} recorded grades are of another grader or of other rows and are made anew; what was recorded is "
+        "kept in out.jsonl.partial.old\n"
+    )
+    assert (tmp_path / "out.jsonl.partial.old").read_bytes() == recorded
+    assert not (tmp_path / "out.jsonl.partial.spent").exists()
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_what_was_spent_is_known_after_an_end_of_any_kind(end: signal.Signals, tmp_path: Path) -> None:
+    def script(request: Request) -> Reaction:
+        return verdict(0.5, seconds=30.0 if "answer 0" in request.last else 0.01)
+
+    with ScriptedJudge(script) as server:
+        write_judges(tmp_path, server.url)
+        write_rows(tmp_path / "data.jsonl", 40)
+        (tmp_path / "quality.json").write_text(json.dumps(QUALITY))
+        command = [str(Path(sys.executable).with_name("assay")), *GRADE, "--concurrency", "4", "--budget", "1"]
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        spent, until = tmp_path / "out.jsonl.partial.spent", time.monotonic() + 60
+        while len(server.requests) < 16 and time.monotonic() < until:  # as far as reading runs ahead of the first
+            time.sleep(0.02)
+        while not spent.is_file() and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.5)  # for the answers to arrive
+        process.send_signal(end)
+        process.communicate(timeout=60)
+        stored = json.loads(spent.read_text())
+        (usage,) = stored["usage"].values()
+        assert 0 < usage["gpt-4o"]["calls"] <= 15
+        assert usage["gpt-4o"]["calls"] == 15 or end == signal.SIGKILL
+        assert stored["lost"]["dollars"] > 0, "of the call under way, which may be charged"
+
+
 def test_ctrl_c_keeps_what_was_graded(tmp_path: Path) -> None:
     def slow(request: Request) -> Reaction:
         return verdict(0.5, seconds=0.05 if len(server.requests) < 20 else 1.0)
@@ -344,7 +402,7 @@ def test_check_is_priced(judge: ScriptedJudge, assay: Assay, tmp_path: Path) -> 
     assert f"judge gpt-4o: {len(judge.requests)} calls" in assay(*given).out
     few = assay(*given, "--budget", "0.000001")
     assert few.code == 4, few
-    assert "the budget of $0.0000 would be passed" in few.err
+    assert "the budget of $0.0000010 would be passed" in few.err
 
 
 LETTER: dict[str, Any] = {
@@ -381,7 +439,7 @@ def test_a_run_that_passes_its_budget_stops_and_goes_on_with_another(
     assert first.err.endswith(f"Go on with: assay train --resume {run}; -s budget=... gives it another budget\n")
     assert (run / "report.html").is_file()
     asked = len(judge.requests)
-    spent = json.loads((run / "judges" / "spent.json").read_text())
+    spent = json.loads((run / "judges" / "spent.json").read_text())["usage"]
     assert [usage["gpt-4o"]["calls"] for usage in spent.values()] == [asked]
     again = assay("train", "--resume", run)
     assert again.code == 4, again
@@ -399,6 +457,45 @@ def test_a_run_that_passes_its_budget_stops_and_goes_on_with_another(
     assert {event["models"][0] for event in events if event["event"] == "start"} == {"gpt-4o json_schema"}
     steps = [event for event in events if event["event"] == "step"]
     assert {"judge/calls", "judge/kept", "judge/prompt_tokens", "judge/dollars_so_far"} <= steps[-1].keys()
+
+
+def test_what_a_recipe_file_does_not_say_stays_as_the_run_was_started_with(
+    training: tuple[str, ...], judge: ScriptedJudge, assay: Assay, tmp_path: Path
+) -> None:
+    run = tmp_path / "runs" / "letters"
+    assert assay(*training, "-s", "budget=0.02", "-s", "grader_concurrency=1").code == 4
+    asked = len(judge.requests)
+    given = (*SMALL, "grader=letter.json", "grader_concurrency=1")
+    again = assay("train", "--resume", run, training[1], *(part for one in given for part in ("-s", one)))
+    assert again.code == 4, again
+    stored = json.loads((run / "recipe.json").read_text())
+    assert (stored["budget"], stored["judges"]) == (0.02, str(tmp_path / "judges.yaml"))
+    assert len(judge.requests) == asked
+    free = assay("train", "--resume", run, *training[1:], "-s", "budget=null", "-s", "grader_concurrency=1")
+    assert free.code == 0, free
+    assert json.loads((run / "recipe.json").read_text())["budget"] is None
+
+
+def test_what_a_run_lost_counts_toward_its_budget_when_it_goes_on(
+    training: tuple[str, ...], judge: ScriptedJudge, assay: Assay, tmp_path: Path
+) -> None:
+    def silent(request: Request) -> Reaction:
+        reaction = right_letter(request)
+        wire = json.loads(reaction.body)
+        del wire["usage"]
+        return replace(reaction, body=json.dumps(wire).encode())
+
+    judge.script = silent
+    run = tmp_path / "runs" / "letters"
+    first = assay(*training, "-s", "budget=0.02", "-s", "grader_concurrency=4")
+    assert first.code == 4, first
+    assert "whose usage was not told" in first.err
+    asked = len(judge.requests)
+    lost = json.loads((run / "judges" / "spent.json").read_text())["lost"]
+    assert 0 < lost["dollars"] <= 0.02
+    assert lost["calls"] == lost["untold"] == asked
+    assert assay("train", "--resume", run).code == 4
+    assert len(judge.requests) == asked
 
 
 def test_eval_takes_the_judges_of_the_run_and_is_priced(

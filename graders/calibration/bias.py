@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graders.agreement import Figure, mean_figure, partial_spearman, spearman, spearman_gap
+from graders.agreement import Figure, differences, mean_figure, partial_spearman, spearman, spearman_gap
 from graders.grade import Grade
 
 
@@ -18,9 +18,11 @@ class LengthBias:
     people: Figure
     gap: Figure  # grader - people
     left: Figure  # of score and length, with people's label held fixed
+    over: Figure | None  # of score - label and length; None where labels are no numbers
 
     def to_wire(self) -> dict[str, Any]:
-        return {name: getattr(self, name).to_wire() for name in ("grader", "people", "gap", "left")}
+        found = {name: getattr(self, name).to_wire() for name in ("grader", "people", "gap", "left")}
+        return found | ({} if self.over is None else {"over": self.over.to_wire()})
 
 
 def length_bias(
@@ -29,15 +31,22 @@ def length_bias(
     lengths: Sequence[int],
     clusters: Sequence[Hashable] | None = None,
     seed: int = 0,
+    one_scale: bool = False,
 ) -> LengthBias:
-    """How far scores follow length where people's labels (`numbers`) do not."""
+    """How far scores follow length where people's labels (`numbers`) do not, on rows that have both; without any
+    label, how far scores do. `one_scale` says that labels are numbers of the grader's scale."""
     sized: list[float | None] = [float(length) for length in lengths]
-    labelled = [length if number is not None else None for length, number in zip(sized, numbers, strict=True)]
+    of_both: list[float | None] = [
+        length if number is not None and score is not None else None
+        for length, number, score in zip(sized, numbers, scores, strict=True)
+    ]
+    unlabelled = all(number is None for number in numbers)
     return LengthBias(
-        spearman(scores, sized, clusters, seed),
-        spearman(numbers, labelled, clusters, seed),
+        spearman(scores, sized if unlabelled else of_both, clusters, seed),
+        spearman(numbers, of_both, clusters, seed),
         spearman_gap(scores, numbers, sized, clusters, seed),
         partial_spearman(scores, sized, numbers, clusters, seed),
+        spearman(differences(scores, numbers), sized, clusters, seed) if one_scale else None,
     )
 
 

@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from graders.agreement import Figure, Value, accuracy, cohen_kappa, krippendorff_alpha, mean_difference, spearman
+from graders.agreement import (
+    Figure,
+    Value,
+    accuracy,
+    beside_people,
+    cohen_kappa,
+    krippendorff_alpha,
+    mean_difference,
+    spearman,
+)
 from graders.calibration.bias import LengthBias, PositionBias, length_bias, position_bias
 from graders.calibration.consistency import Consistency, can_be_drawn, consistency, drawn_again
 from graders.calibration.cost import Cost, cost_of_grades
-from graders.calibration.labels import Labels, Range, label_key, read_labels
+from graders.calibration.labels import Labels, Range, label_key, middle_of, read_labels
 from graders.calibration.order import Ordering, check_order, read_order
 from graders.calibration.threshold import Suggestion, suggest
 from graders.grade import Grade
@@ -46,6 +55,8 @@ class Calibration:
     range: Range
     threshold: float
     labels: Labels | None
+    compared: int  # rows with a label and a decided grade
+    clusters: int | None  # of these rows; None where none were named
     agreement: Mapping[str, Figure] | str
     confusion: Mapping[str, int]  # "people_grader": pass_pass, pass_fail, fail_pass, fail_fail
     people: Mapping[str, Figure] | str
@@ -67,6 +78,8 @@ class Calibration:
             "rows": self.rows,
             "threshold": self.threshold,
             "label": None if labels is None else {"key": labels.key, "read_as": labels.about, "rows": labels.labelled},
+            "compared": self.compared,
+            "clusters": self.clusters,
             "agreement": _wire(self.agreement),
             "confusion": dict(self.confusion),
             "people": _wire(self.people),
@@ -129,6 +142,7 @@ def calibrate(
         )
     if samples < 1:
         raise ValueError(f"samples={samples}: each row is graded once at least")
+    _check_finite(threshold=threshold, label_threshold=label_threshold, label_range=label_range)
     rows = list(islice(read_grading_rows(data, output, max_row_bytes), limit))
     if not rows:
         raise ValueError("no rows; one at least is expected")
@@ -145,21 +159,25 @@ def calibrate(
     shown = [row._replace(item={k: v for k, v in row.item.items() if k not in hidden}) for row in rows]
     draws = _graded(grader, shown, samples if can_be_drawn(grader) else 1, concurrency, progress)
     graded = _Graded(rows, labels, at, draws, clusters, seed)
+    compared = [place for place, score in enumerate(graded.scores) if score is not None and graded.ratings[place]]
+    numeric = labels is not None and labels.kind == "number"
     return Calibration(
         grader=grader.identity,
         rows=len(rows),
         range=grader.range,
         threshold=at,
         labels=labels,
+        compared=len(compared),
+        clusters=None if clusters is None else len({clusters[place] for place in compared}),
         agreement=NO_LABELS if labels is None else _agreement(graded, labels),
         confusion=_confusion(graded.passes, graded.verdicts),
         people=NO_LABELS if labels is None else _people(graded, labels),
         consistency=_consistency(graded, samples),
         position=position_bias(draws[0], clusters),
-        length=length_bias(graded.scores, graded.numbers, graded.lengths, clusters, seed),
+        length=length_bias(graded.scores, graded.numbers, graded.lengths, clusters, seed, numeric),
         cost=cost_of_grades([grade for grades in draws for grade in grades], current().settings.prices),
         order="not asked for (--order-by and --group)" if known is None else check_order(known, rows, graded.scores),
-        suggestion=NO_LABELS if labels is None else suggest(graded.scores, graded.passes, clusters, seed),
+        suggestion=NO_LABELS if labels is None else suggest(graded.scores, graded.passes, at, clusters, seed),
         points=graded.points(),
     )
 
@@ -182,6 +200,7 @@ class _Graded:
         self.scores = [grade.score for grade in draws[0]]
         self.verdicts = [None if score is None else score >= threshold for score in self.scores]
         self.numbers = nothing if labels is None else labels.numbers
+        self.ratings = nothing if labels is None else labels.ratings
         self.passes = nothing if labels is None else labels.passes
         self.lengths = [len(row.sample.output_text) for row in rows]
         self.clusters, self.seed = clusters, seed
@@ -196,8 +215,14 @@ def _threshold_of(grader: Grader, given: float | None) -> float:
     own = given if given is not None else getattr(grader, "pass_threshold", None)
     if own is not None:
         return float(own)
-    low, high = grader.range
-    return (low + high) / 2 if math.isfinite(low) and math.isfinite(high) else 0.5
+    return middle_of(grader.range)
+
+
+def _check_finite(**options: float | Range | None) -> None:
+    for name, given in options.items():
+        limits = given if isinstance(given, tuple) else () if given is None else (given,)
+        if not all(math.isfinite(limit) for limit in limits):
+            raise ValueError(f"{name}={given}: it must be finite")
 
 
 def _key(rows: Sequence[GradingRow], label: str | None, order_by: str | None) -> str | None:
@@ -281,14 +306,10 @@ def _people(graded: _Graded, labels: Labels) -> dict[str, Figure] | str:
         "truth": graded.verdicts,
         "category": _chosen(graded.grades),
     }
-    of_rows = list(zip(kinds[labels.kind], labels.ratings, strict=True))
-    pairs = [(given, value) for given, values in of_rows for value in values]
-    places = [place for place, (_, values) in enumerate(of_rows) for _ in values]
-    owners: list[Hashable] = [place if graded.clusters is None else graded.clusters[place] for place in places]
-    return {
-        "alpha": krippendorff_alpha(labels.ratings, labels.level, graded.clusters, graded.seed),
-        "grader_with_one": krippendorff_alpha(pairs, labels.level, owners, graded.seed),
-    }
+    alone, one, more = beside_people(kinds[labels.kind], labels.ratings, labels.level, graded.clusters, graded.seed)
+    if not alone.n:
+        return "no decided row has two labels"
+    return {"alpha": alone, "grader_with_one": one, "difference": more}
 
 
 def _confusion(passes: Sequence[bool | None], ours: Sequence[bool | None]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -79,6 +80,6 @@ def consistency(
         len(draws),
         len(decided),
         mean_figure(flips, owners, (0, 1)),
-        mean_figure(spreads, owners),
+        mean_figure(spreads, owners, (0, math.inf)),
         krippendorff_alpha(decided, "interval", owners, seed),
     )

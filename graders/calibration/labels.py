@@ -37,6 +37,8 @@ class Labels:
     passes: Sequence[bool | None]
     categories: Sequence[str | None]  # the strict majority's; all None but where the grader names one too
     about: str  # how they were read, for people
+    doubt: str = ""  # why they may be on another scale than they were taken to be
+    bar: str = ""  # of numbers: the label from which a row passes
 
     @property
     def level(self) -> Level:
@@ -50,6 +52,18 @@ class Labels:
     @property
     def labelled(self) -> int:
         return sum(bool(values) for values in self.ratings)
+
+
+def middle_of(scale: Range) -> float:
+    """The middle of a range, to 12 digits, which is what people mean by it; 0.5 of a range without ends.
+
+    >>> middle_of((0.1, 1.1))
+    0.6
+    """
+    low, high = _finite(scale)
+    middle = low / 2 + high / 2
+    rounded = float(f"{middle:.12g}")
+    return rounded if low < rounded < high else middle
 
 
 def label_key(items: Sequence[Mapping[str, Any]], given: str | None) -> str:
@@ -79,8 +93,11 @@ def read_labels(
 
     Raises ValueError for labels that cannot be read, naming the row.
     """
-    values = [_ratings(row, key) for row in rows]
+    values = _meant([_ratings(row, key) for row in rows], set(getattr(grader, "labels", ())))
     kind = _kind(values, rows, key)
+    for option, given in (("--label-range", label_range), ("--label-threshold", label_threshold)):
+        if given is not None and kind != "number":
+            raise ValueError(f"{option} is of numbers, and the labels in {key!r} are {_WORDS[kind]}")
     if passing and kind != "category":
         raise ValueError(f"--passing names texts, and the labels in {key!r} are {_WORDS[kind]}")
     if kind == "category":
@@ -102,7 +119,21 @@ def _ratings(row: GradingRow, key: str) -> list[Any]:
             raise ValueError(
                 f"{row.place}: {key!r} must be a number, a truth value, a text or a list of these, not {short(value)}"
             )
-    return [_plain(value) for value in kept]
+    return kept
+
+
+def _meant(values: Sequence[Sequence[Any]], names: Collection[str]) -> list[list[Any]]:
+    """Labels as they are meant: the grader's own where all are, though they be digits; else numbers where they can."""
+    texts = [[_as_text(value) for value in ratings] for ratings in values]
+    if names and all(text in names for ratings in texts for text in ratings):
+        return texts
+    return [[_plain(value) for value in ratings] for ratings in values]
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
 
 
 def _plain(value: Any) -> Any:
@@ -162,9 +193,11 @@ def _passing(texts: Collection[str]) -> str:
 
 def _worth(key: str, values: Sequence[Sequence[str]], scale: Range) -> Labels:
     low, high = _finite(scale)
-    ratings = [[low + ORDERED[word] * (high - low) for word in words] for words in values]
+    middle = middle_of(scale)
+    worth = {0.0: low, 0.5: middle, 1.0: high}
+    ratings = [[worth[ORDERED[word]] for word in words] for words in values]
     numbers = [_mean(found) for found in ratings]
-    passes = [None if number is None else number >= (low + high) / 2 for number in numbers]
+    passes = [_reaches(number, middle, scale) for number in numbers]
     return Labels(
         key,
         "number",
@@ -172,7 +205,7 @@ def _worth(key: str, values: Sequence[Sequence[str]], scale: Range) -> Labels:
         numbers,
         passes,
         [None] * len(values),
-        f"good, fair and poor, taken as {high:g}, {(low + high) / 2:g} and {low:g}; fair passes",
+        f"good, fair and poor, taken as {high:g}, {middle:g} and {low:g}; fair passes",
     )
 
 
@@ -192,30 +225,64 @@ def _numbers(
 ) -> Labels:
     found = [float(value) for ratings in values for value in ratings]
     least, most = min(found), max(found)
-    if label_range is not None and not label_range[0] <= least <= most <= label_range[1]:
-        strange = least if least < label_range[0] else most
+    _check_width(key, (least, most), label_range)
+    bounded = all(math.isfinite(limit) for limit in scale)
+    same = label_range is None and (not bounded or scale[0] <= least <= most <= scale[1])
+    to = _finite(scale)
+    own = to if same else label_range or (least, most)
+    if not math.isfinite(to[1] - to[0]):
+        raise ValueError(f"the grader's range from {to[0]:g} to {to[1]:g} is too wide to compute with")
+    if not same and own[0] >= own[1]:
+        raise ValueError(f"every label in {key!r} is {least:g}, so its scale is not known; give --label-range LOW,HIGH")
+
+    def moved(value: float) -> float:
+        return value if same else _stretched(value, own, to)
+
+    numbers = [None if mean is None else moved(mean) for mean in map(_mean, values)]
+    at = threshold if label_threshold is None else moved(label_threshold)
+    bar = threshold if same else _stretched(threshold, to, own)
+    bar = bar if label_threshold is None else label_threshold
+    same_scale = "numbers on the grader's scale"
+    stretched = f"numbers from {own[0]:g} to {own[1]:g}, brought to the grader's scale"
+    doubt = ""
+    if same and bounded and 2 * (most - least) < scale[1] - scale[0]:
+        doubt = (
+            f"labels lie between {least:g} and {most:g}, under half of the grader's range from {scale[0]:g} to "
+            f"{scale[1]:g}: if people used another scale, name it with --label-range"
+        )
+    return Labels(
+        key,
+        "number",
+        [[moved(value) for value in row] for row in values],
+        numbers,
+        [_reaches(number, at, to) for number in numbers],
+        [None] * len(values),
+        f"{same_scale if same else stretched}; {bar:g} passes",
+        doubt,
+        f"{bar:g}",
+    )
+
+
+def _check_width(key: str, found: Range, label_range: Range | None) -> None:
+    for low, high in (found, label_range or found):
+        if not math.isfinite(high - low):
+            raise ValueError(f"labels in {key!r} from {low:g} to {high:g}: the scale is too wide to compute with")
+    if label_range is not None and not label_range[0] <= found[0] <= found[1] <= label_range[1]:
+        strange = found[0] if found[0] < label_range[0] else found[1]
         raise ValueError(
             f"{key!r} is {strange:g} in some row, outside --label-range {label_range[0]:g},{label_range[1]:g}"
         )
-    bounded = all(math.isfinite(limit) for limit in scale)
-    same = label_range is None and (not bounded or scale[0] <= least <= most <= scale[1])
-    low, high = scale if same else label_range or (least, most)
-    to_low, to_high = _finite(scale)
-    if not same and low >= high:
-        raise ValueError(f"every label in {key!r} is {low:g}, so its scale is not known; give --label-range LOW,HIGH")
-    factor = 1.0 if same else (to_high - to_low) / (high - low)
-    shift = 0.0 if same else to_low - low * factor
-    ratings = [[value * factor + shift for value in row] for row in values]
-    numbers = [_mean(row) for row in ratings]
-    at = threshold if label_threshold is None else label_threshold * factor + shift
-    about = (
-        "numbers on the grader's scale" if same else f"numbers from {low:g} to {high:g}, brought to the grader's scale"
-    )
-    own = (at - shift) / factor
-    # Means of several ratings, and scaled ones, are rounded: what is equal but for that passes.
-    slack = 1e-9 * max(1.0, abs(at))
-    passes = [None if number is None else number >= at - slack for number in numbers]
-    return Labels(key, "number", ratings, numbers, passes, [None] * len(values), f"{about}; {own:g} passes")
+
+
+def _stretched(value: float, own: Range, to: Range) -> float:
+    """A number of one scale on another, to 12 digits of that scale."""
+    moved = (value - own[0]) / (own[1] - own[0]) * (to[1] - to[0]) + to[0]
+    return round(moved, 11 - math.floor(math.log10(max(map(abs, to)))))
+
+
+def _reaches(number: float | None, at: float, scale: Range) -> bool | None:
+    """Whether a label passes; means and stretched labels are rounded, and what is equal but for that passes."""
+    return None if number is None else number >= at - 1e-9 * max(abs(at), *map(abs, _finite(scale)))
 
 
 def _finite(scale: Range) -> Range:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from graders.agreement import Figure, accuracy, cohen_kappa
+from graders.agreement import Figure, accuracy, cohen_kappa, kappa_gap
 
 FOLDS = 5
 
@@ -21,9 +21,10 @@ class Suggestion:
     here: Figure  # kappa on the rows it was chosen on: too good
     elsewhere: Figure  # kappa of `FOLDS`-fold cross-validation
     accuracy_elsewhere: Figure
+    gain: Figure  # kappa of cross-validation - kappa of the threshold in use
 
     def to_wire(self) -> dict[str, Any]:
-        figures = {name: getattr(self, name).to_wire() for name in ("here", "elsewhere", "accuracy_elsewhere")}
+        figures = {name: getattr(self, name).to_wire() for name in ("here", "elsewhere", "accuracy_elsewhere", "gain")}
         return {"threshold": self.threshold, **figures}
 
 
@@ -60,10 +61,11 @@ def best_threshold(scores: Sequence[float], passes: Sequence[bool]) -> float | N
 def suggest(
     scores: Sequence[float | None],
     passes: Sequence[bool | None],
+    now: float,
     clusters: Sequence[Hashable] | None = None,
     seed: int = 0,
 ) -> Suggestion | str:
-    """The threshold to use, or the reason why none can be suggested."""
+    """The threshold to use beside the one in use `now`, or the reason why none can be suggested."""
     pairs = list(zip(scores, passes, strict=True))
     kept = [place for place, (score, passed) in enumerate(pairs) if score is not None and passed is not None]
     ours = [float(scores[place] or 0.0) for place in kept]
@@ -72,18 +74,40 @@ def suggest(
     best = best_threshold(ours, theirs)
     if best is None:
         return "no threshold agrees with people better than chance"
-    folds = _folds(groups, seed)
-    guessed: list[bool | None] = [None] * len(kept)
-    for fold in set(folds):
-        rest = [place for place in range(len(kept)) if folds[place] != fold]
-        chosen = best_threshold([ours[place] for place in rest], [theirs[place] for place in rest])
-        often = 2 * sum(theirs[place] for place in rest) >= len(rest)
-        for place in range(len(kept)):
-            if folds[place] == fold:  # without a threshold all pass, or all fail: what most do
-                guessed[place] = often if chosen is None else ours[place] >= chosen
     own = None if clusters is None else groups
     here = cohen_kappa([score >= best for score in ours], theirs, clusters=own, seed=seed)
-    return Suggestion(best, here, cohen_kappa(guessed, theirs, clusters=own, seed=seed), accuracy(guessed, theirs, own))
+    if reason := _too_few(groups, theirs, "rows" if clusters is None else "clusters"):
+        nothing = Figure(None, len(kept), reason=reason)
+        return Suggestion(best, here, nothing, nothing, nothing)
+    guessed = _cross_validated(ours, theirs, _folds(groups, seed))
+    return Suggestion(
+        best,
+        here,
+        cohen_kappa(guessed, theirs, clusters=own, seed=seed),
+        accuracy(guessed, theirs, own),
+        kappa_gap(guessed, [score >= now for score in ours], theirs, own, seed),
+    )
+
+
+def _too_few(groups: Sequence[Hashable], passes: Sequence[bool], what: str) -> str:
+    if len(set(groups)) < FOLDS:
+        return f"not cross-validated: fewer than {FOLDS} {what}"
+    if min(sum(passes), len(passes) - sum(passes)) < 2:
+        return "not cross-validated: fewer than two rows that pass and two that fail"
+    return ""
+
+
+def _cross_validated(scores: Sequence[float], passes: Sequence[bool], folds: Sequence[int]) -> list[bool]:
+    """Whether each row passes by the threshold chosen on the other folds; where none is, what most of those do."""
+    guessed = [False] * len(scores)
+    for fold in set(folds):
+        rest = [place for place in range(len(scores)) if folds[place] != fold]
+        chosen = best_threshold([scores[place] for place in rest], [passes[place] for place in rest])
+        often = 2 * sum(passes[place] for place in rest) >= len(rest)
+        for place in range(len(scores)):
+            if folds[place] == fold:
+                guessed[place] = often if chosen is None else scores[place] >= chosen
+    return guessed
 
 
 def _folds(groups: Sequence[Hashable], seed: int) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from graders.agreement import SAME_EACH_DRAW, Figure
+from graders.agreement import ALL_ALIKE, FEW_CLUSTERS, SAME_EACH_DRAW, Figure
 from graders.service.cost import money
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def lines(found: Calibration) -> Iterator[Line]:
         yield Line("people among themselves")
         yield Line("alpha of people", found.people["alpha"])
         yield Line("alpha of the grader and one person", found.people["grader_with_one"])
+        yield Line("difference of these two", found.people["difference"])
     if not isinstance(found.consistency, str):
         yield Line(f"the grader with itself, {found.consistency.draws} draws")
         yield Line("share of verdicts that flip", found.consistency.flips)
@@ -72,6 +73,8 @@ def lines(found: Calibration) -> Iterator[Line]:
         yield Line("Spearman with people's label", found.length.people)
         yield Line("difference of the two", found.length.gap)
         yield Line("with the score, label held fixed", found.length.left)
+        if found.length.over is not None:
+            yield Line("Spearman with score - label", found.length.over)
     if not isinstance(found.order, str):
         yield Line("known order")
         yield Line("share of pairs in order", found.order.right)
@@ -80,6 +83,7 @@ def lines(found: Calibration) -> Iterator[Line]:
         yield Line("kappa on these rows", found.suggestion.here)
         yield Line("kappa, 5-fold cross-validated", found.suggestion.elsewhere)
         yield Line("accuracy, 5-fold cross-validated", found.suggestion.accuracy_elsewhere)
+        yield Line(f"kappa gained over {found.threshold:g}", found.suggestion.gain)
 
 
 def _table(lines: Sequence[Line]) -> str:
@@ -155,9 +159,28 @@ def _seconds(seconds: float) -> str:
 
 def verdicts(found: Calibration) -> list[str]:
     """The figures in plain sentences, each with the limit that it is held against."""
-    told = [*_of_agreement(found), *_of_people(found), *_of_consistency(found), *_of_position(found)]
+    told = [
+        *_of_labels(found),
+        *_of_agreement(found),
+        *_of_people(found),
+        *_of_consistency(found),
+        *_of_position(found),
+    ]
     told += [*_of_length(found), *_of_order(found), *_of_threshold(found), *_of_rows(found)]
     return told or ["nothing could be told"]
+
+
+def _of_labels(found: Calibration) -> Iterator[str]:
+    labels = found.labels
+    if labels is None:
+        return
+    if labels.doubt:
+        yield labels.doubt
+    passes = {passed for passed in labels.passes if passed is not None}
+    if len(passes) == 1:
+        alike = "every label passes" if passes == {True} else "no label passes"
+        mend = "name their scale with --label-range, or where they pass with --label-threshold"
+        yield f"{alike} ({labels.bar} does): {mend}" if labels.bar else f"{alike}: kappa has nothing to tell apart"
 
 
 def _of_agreement(found: Calibration) -> Iterator[str]:
@@ -167,11 +190,13 @@ def _of_agreement(found: Calibration) -> Iterator[str]:
     if alpha.value is None:
         yield f"agreement with people cannot be told: {alpha.reason}"
     else:
-        yield f"alpha {_shown(alpha)}: {_grounds(alpha.value)}{_lower_end(alpha)}"
+        yield f"alpha {_shown(alpha)}: {_grounds(alpha.value)}{_lower_end(alpha, _units(found))}"
     bias = found.agreement["bias"]
     if _excludes_zero(bias) and bias.value is not None:
         way = "higher" if bias.value > 0 else "lower"
         yield f"scores are {abs(bias.value):.2g} {way} than labels on average ({_shown(bias)})"
+    elif bias.value and bias.reason == ALL_ALIKE:
+        yield f"scores are {abs(bias.value):.2g} {'higher' if bias.value > 0 else 'lower'} than labels in every row"
 
 
 def _grounds(alpha: float) -> str:
@@ -182,9 +207,10 @@ def _grounds(alpha: float) -> str:
     return f"below {TENTATIVE}, Krippendorff's lowest for tentative conclusions"
 
 
-def _lower_end(alpha: Figure) -> str:
+def _lower_end(alpha: Figure, units: int) -> str:
     if alpha.low is None or alpha.value is None:
-        return ""
+        shows = "" if units >= FEW else ", so these rows do not show it"
+        return f"; no interval can be told{shows} ({alpha.reason.removeprefix('no interval: ')})"
     limit = next((limit for limit in (TENTATIVE, RELIABLE) if alpha.low < limit <= alpha.value), None)
     return "" if limit is None else f"; the interval reaches below {limit}, so more labels are needed to be sure"
 
@@ -200,10 +226,13 @@ def _of_people(found: Calibration) -> Iterator[str]:
             f"people agree among themselves at alpha {_shown(people)} only: sharpen what they are asked before a "
             "grader is measured by them"
         )
-    side = "no less than" if grader.value >= people.value else "less than"
+    gap = found.people["difference"]
+    beside = "more than people do with each other" if (gap.low or 0) > 0 else "less than people do with each other"
+    if not _excludes_zero(gap):
+        beside = "not shown to differ from how people agree with each other"
     yield (
-        f"the grader agrees with one person (alpha {_shown(grader)}) {side} people do with each other "
-        f"(alpha {_shown(people)}), which is the ceiling"
+        f"the grader agrees with one person (alpha {_shown(grader)}) {beside} (alpha {_shown(people)}), "
+        f"on the {gap.n} rows with two labels or more"
     )
 
 
@@ -227,54 +256,91 @@ def _of_position(found: Calibration) -> Iterator[str]:
 
 
 def _of_length(found: Calibration) -> Iterator[str]:
-    gap, left = found.length.gap, found.length.left
-    if gap.value is None or left.value is None:
+    length = found.length
+    if length.gap.value == 0 and length.gap.reason == SAME_EACH_DRAW:
+        yield "no length bias is shown: scores follow length just as labels do"
         return
-    if _excludes_zero(gap) and _excludes_zero(left) and (gap.value > 0) == (left.value > 0):
-        way = "longer" if gap.value > 0 else "shorter"
-        yield (
-            f"length bias: {way} outputs get more than people give them (rank correlation with length {gap.value:+.2f} "
-            f"beside people's; {left.value:+.2f} with the label held fixed)"
-        )
+    if length.gap.value is None or length.left.value is None:
+        return
+    told = [length.gap, length.left, *([] if length.over is None else [length.over])]
+    said = f"scores follow length by {_shown(length.gap)} more than labels do, by {_shown(length.left)} with the label "
+    said += "held fixed" + ("" if length.over is None else f", and score - label follows it by {_over(length.over)}")
+    if abs(length.grader.value or 0) > 1 - 1e-9 and _units(found) >= FEW and _excludes_zero(length.gap):
+        way = "longer" if length.gap.value > 0 else "shorter"
+        yield f"length bias: {way} outputs get more, in the very order of their length, which labels follow less"
+    elif unknown := next((figure for figure in told if figure.low is None), None):
+        yield f"length bias cannot be told: {unknown.reason}"
+    elif not all(_excludes_zero(figure) for figure in told):
+        yield f"no length bias is shown: {said}; one of these may be 0"
+    elif len({(figure.low or 0) > 0 for figure in told}) > 1:
+        yield f"no length bias is shown: {said}, which point opposite ways"
     else:
+        way = "longer" if length.gap.value > 0 else "shorter"
         yield (
-            f"no length bias is shown: scores follow length by {_shown(gap)} more than labels do, and by "
-            f"{_shown(left)} with the label held fixed; one of the two may be 0"
+            f"length bias: {way} outputs get more than people give them, or people's labels are noisier than the "
+            f"scores ({said})"
         )
+
+
+def _over(figure: Figure) -> str:
+    return "-" if figure.value is None else _shown(figure)
 
 
 def _of_order(found: Calibration) -> Iterator[str]:
-    if isinstance(found.order, str) or found.order.right.value is None:
+    if isinstance(found.order, str):
         return
     order = found.order
+    if order.right.value is None:
+        if order.undecided:
+            yield f"no pair of known order was decided, {order.undecided} were not"
+        return
     yield (
         f"of {order.pairs} pairs of known order {order.right.value:.1%} come out right, {order.ties} tie, "
-        f"{order.wrong} are wrong"
+        f"{order.wrong} are wrong" + (f"; {order.undecided} more were undecided" if order.undecided else "")
     )
 
 
 def _of_threshold(found: Calibration) -> Iterator[str]:
     if isinstance(found.suggestion, str) or isinstance(found.agreement, str):
         return
-    now, elsewhere = found.agreement["kappa"].value, found.suggestion.elsewhere.value
-    if elsewhere is not None and (now is None or elsewhere > now):
-        yield (
-            f"a threshold of {found.suggestion.threshold:.4g} agrees better: kappa {elsewhere:.3f} on rows it was not "
-            f"chosen on, {'-' if now is None else f'{now:.3f}'} at {found.threshold:g}"
-        )
+    best, gain, elsewhere = found.suggestion.threshold, found.suggestion.gain, found.suggestion.elsewhere.value
+    now = found.agreement["kappa"].value
+    if not gain.value or gain.value < 0 or elsewhere is None or now is None:
+        return
+    said = f"kappa {elsewhere:.3f} on rows it was not chosen on, {now:.3f} at {found.threshold:g}"
+    if _excludes_zero(gain):
+        yield f"a threshold of {best:.4g} agrees better: {said} (difference {_shown(gain)})"
+    elif gain.low is None:
+        yield f"a threshold of {best:.4g} has {said}; no interval of the difference can be told"
+    else:
+        yield f"no threshold is shown to agree better than {found.threshold:g}: {best:.4g} has {said}"
 
 
 def _of_rows(found: Calibration) -> Iterator[str]:
-    if found.labels is not None and found.labels.labelled < FEW:
-        yield f"{found.labels.labelled} labelled rows are few: below {FEW} the intervals are wide, and themselves rough"
+    if found.labels is not None:
+        yield from _few(_units(found), found.clusters is not None)
     if found.cost.error_rate > 0.05:
         yield f"{found.cost.error_rate:.1%} of the grades were undecided, and are left out of every figure"
 
 
+def _few(units: int, clustered: bool) -> Iterator[str]:
+    if not units:
+        yield "no row was compared"
+    elif units == 1:
+        yield f"1 {'cluster of rows' if clustered else 'compared row'} gives no interval"
+    elif units < FEW:
+        narrow = f"; of fewer than {FEW_CLUSTERS} they are too narrow" if clustered and units < FEW_CLUSTERS else ""
+        rows = "clusters of rows" if clustered else "compared rows"
+        yield f"{units} {rows} are few: below {FEW} the intervals are wide, and themselves rough{narrow}"
+
+
+def _units(found: Calibration) -> int:
+    """How many rows, or clusters of them, were compared."""
+    return found.compared if found.clusters is None else found.clusters
+
+
 def _excludes_zero(figure: Figure) -> bool:
-    if figure.low is None or figure.high is None:
-        return bool(figure.value) and figure.reason == SAME_EACH_DRAW
-    return figure.low > 0 or figure.high < 0
+    return figure.low is not None and figure.high is not None and (figure.low > 0 or figure.high < 0)
 
 
 def _shown(figure: Figure) -> str:

@@ -27,7 +27,7 @@ from graders.sample import Item, Sample, read_json
 from graders.service.pace import Allowance
 from graders.service.plain import PlainWire
 from graders.service.redact import redacted, remember
-from graders.service.services import _retry_after, _wait, _words, current
+from graders.service.services import current, retry_after, wait_before, words_of
 from graders.service.settings import Positive, web_address
 from graders.service.wire import AiohttpWire, RefusedError, Response, Wire, WireError, proxy_for
 from graders.template import short
@@ -177,14 +177,14 @@ class Endpoint(Grader):
                     known.scored = True
                     return response
                 kind, said = self._turned_down(response, known)
-                asked_to_wait = _retry_after(response)
+                asked_to_wait = retry_after(response)
             except TimeoutError:
                 kind, said = "timeout", f"no answer within {self.timeout:g} s"
             except WireError as problem:
                 kind, said = "endpoint_server_error", redacted(str(problem))
                 refused += isinstance(problem, RefusedError)
             if number < TRIES:
-                await asyncio.sleep(_wait(number, asked_to_wait))
+                await asyncio.sleep(wait_before(number, asked_to_wait))
         if refused == TRIES and not known.answered:
             raise GradingStopped(f"{self.label}: nothing answers at {self._place} ({said}); start it, or mend the url")
         known.turned_down = 0
@@ -192,7 +192,7 @@ class Endpoint(Grader):
 
     def _turned_down(self, response: Response, known: _Known) -> tuple[str, str]:
         """The kind and words of a refusal that another try may mend; raises what it would not."""
-        words, _ = _words(response)
+        words, _ = words_of(response)
         said = f"HTTP {response.status}: {words}"
         if response.status in RETRIED or response.status >= 500:
             return ("overloaded" if response.status == 429 else "endpoint_server_error"), said

@@ -31,7 +31,7 @@ class Cache:
         self.file = folder / FILE
         with self._complaints():
             folder.mkdir(parents=True, exist_ok=True)
-            self.store = sqlite3.connect(self.file, timeout=WAIT, isolation_level=None)
+            self.store = sqlite3.connect(self.file, timeout=WAIT, isolation_level=None, check_same_thread=False)
             self.store.execute("PRAGMA journal_mode=WAL")
             self.store.execute("PRAGMA synchronous=NORMAL")
             self.store.execute("CREATE TABLE IF NOT EXISTS grades (key BLOB PRIMARY KEY, grade TEXT) WITHOUT ROWID")

@@ -30,6 +30,7 @@ class Prepared(NamedTuple):
     hashes: Hashes
     cluster: str | None
     group: str | None
+    group_rows: str | None = None  # hash over the rows of its group and its place among them, where they are compared
 
 
 class Line(NamedTuple):
@@ -103,15 +104,12 @@ class Job:
             yield unit
 
     def prepared_unit(self, unit: Sequence[Raw]) -> list[Prepared]:
-        """The rows of a unit ready to be graded; of a group, the hash of a row covers them all."""
+        """The rows of a unit ready to be graded; those of a group with a hash over all of them."""
         things = [self.prepared(raw) for raw in unit]
         if not self.together:
             return things
         whole = "".join(thing.hashes.row for thing in things)
-        return [
-            thing._replace(hashes=Hashes(thing.hashes.given, hash_of(f"{place} {whole}")))
-            for place, thing in enumerate(things)
-        ]
+        return [thing._replace(group_rows=hash_of(f"{place} {whole}")) for place, thing in enumerate(things)]
 
     def row(self, raw: Raw) -> GradingRow:
         """The row as it is graded; ValueError with its place where it is none."""
@@ -179,7 +177,8 @@ class Job:
         return lines
 
     async def _group_grades(self, graders: Mapping[str, Grader], things: Sequence[Prepared]) -> dict[str, list[Grade]]:
-        samples, item = [thing.row.sample for thing in things], _shared_item(graders.values(), things)
+        comparing = [grader for grader in graders.values() if grader.judges_groups]
+        samples, item = [thing.row.sample for thing in things], _shared_item(comparing, things)
 
         async def grades(grader: Grader) -> list[Grade]:
             if grader.judges_groups:
@@ -263,8 +262,12 @@ class Job:
         ]
 
     def _text(self, thing: Prepared, texts: Mapping[str, str]) -> bytes:
-        """`{"id", ...the grade..., "row"}`, or `{"id", "grades": {name: grade}, "row"}` of several graders."""
-        start, end = f'{{"id": {json_string(thing.row.id)}, ', f', "row": "{thing.hashes.row}"}}\n'
+        """`{"id", ...the grade..., "row"}`, or `{"id", "grades": {name: grade}, "row"}` of several graders.
+
+        Of rows that were compared, `group_rows` follows.
+        """
+        group = "" if thing.group_rows is None else f', "group_rows": "{thing.group_rows}"'
+        start, end = f'{{"id": {json_string(thing.row.id)}, ', f', "row": "{thing.hashes.row}"{group}}}\n'
         if self.single:
             (text,) = texts.values()
             return (start + text[1:-1] + end).encode()
@@ -275,7 +278,9 @@ class Job:
         """The notes of a line recorded earlier, where it is of these graders and this row; else None."""
         try:
             grades = [wire] if self.single else [wire["grades"][name] for name in self.graders]
-            if wire["row"] != thing.hashes.row or not (self.single or len(wire["grades"]) == len(grades)):
+            if (wire["row"], wire.get("group_rows")) != (thing.hashes.row, thing.group_rows):
+                return None
+            if not (self.single or len(wire["grades"]) == len(grades)):
                 return None
             if [grade["grader"] for grade in grades] != list(self.identities.values()):
                 return None

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any
 
 
 def partial_of(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
+
+
+def spent_of(out: Path) -> Path:
+    """Where it stands beside the journal what the run has spent of its budget."""
+    partial = partial_of(out)
+    return partial.with_name(partial.name + ".spent")
+
+
+def set_aside(partial: Path) -> Path:
+    """A copy of the journal, whose lines are about to be cut; gives its place."""
+    old = partial.with_name(partial.name + ".old")
+    places = chain([old], (old.with_name(f"{old.name}-{number}") for number in count(2)))
+    free = next(place for place in places if not place.exists())
+    shutil.copyfile(partial, free)
+    return free
 
 
 def check_places(data: Path | None, out: Path) -> None:

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graders.composite import together
 from graders.grade import Usage
-from graders.service.ledger import Ledger
 from graders.service.settings import Price
+
+if TYPE_CHECKING:
+    from graders.service.ledger import Ledger
+
+TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 def cost_of(usage: Usage, prices: Mapping[str, Price]) -> float | None:
-    """Dollars for some usage; None where a model that was called has no price.
+    """Dollars for some usage; None where a model that was called has no price, or its service did not tell its usage.
 
-    >>> cost_of({"gpt-4o": {"calls": 2, "prompt_tokens": 1_000_000}}, {"gpt-4o": Price(input=2.5, output=10)})
+    >>> prices = {"gpt-4o": Price(input=2.5, output=10)}
+    >>> cost_of({"gpt-4o": {"calls": 2, "prompt_tokens": 1_000_000, "completion_tokens": 0}}, prices)
     2.5
+    >>> cost_of({"gpt-4o": {"calls": 2}}, prices) is None
+    True
     """
     whole = 0.0
     for model, counts in usage.items():
-        if model in prices:
-            whole += prices[model].of(counts)
+        price = prices.get(model)
+        if price is not None and (is_told(counts) or not (price.input or price.output)):
+            whole += dollars_of(counts, price)
         elif counts.get("calls"):
             return None
     return whole
+
+
+def is_told(counts: Mapping[str, int]) -> bool:
+    """Whether the tokens of one model's calls are known."""
+    return not counts.get("calls") or all(name in counts for name in TOKENS)
+
+
+def dollars_of(counts: Mapping[str, int], price: Price) -> float:
+    """Dollars for the tokens that were told; cached ones are some of the prompt's, whatever a service says."""
+    cached = min(counts.get("cached_tokens", 0), counts.get("prompt_tokens", 0))
+    return price.of({**counts, "cached_tokens": cached})
 
 
 def used(ledger: Ledger) -> Usage:
@@ -44,7 +64,7 @@ def usage_lines(usage: Usage, prices: Mapping[str, Price]) -> list[str]:
 def spent_lines(wire: Mapping[str, Any]) -> list[str]:
     """The same of what was stored: a summary whose `usage` is that of `usage_wire`."""
     return [
-        f"judge {model}: {_counted(counts)}, {paid(counts['dollars'])}"
+        f"judge {model}: {_counted(counts)}, {paid(counts['dollars']) if is_told(counts) else 'usage not told'}"
         for model, counts in wire.get("usage", {}).items()
     ]
 
@@ -53,8 +73,10 @@ def _counted(counts: Mapping[str, int]) -> str:
     told = [f"{counts.get('calls', 0):,} call{'s' * (counts.get('calls', 0) != 1)}"]
     if kept := counts.get("kept", 0):
         told.append(f"{kept:,} kept")
-    prompt, completion = (number(counts.get(f"{name}_tokens", 0)) for name in ("prompt", "completion"))
-    return ", ".join([*told, f"{prompt} prompt + {completion} completion tokens"])
+    if is_told(counts):
+        prompt, completion = (number(counts.get(name, 0)) for name in TOKENS)
+        told.append(f"{prompt} prompt + {completion} completion tokens")
+    return ", ".join(told)
 
 
 def paid(amount: float | None) -> str:
@@ -63,8 +85,10 @@ def paid(amount: float | None) -> str:
 
 
 def money(amount: float) -> str:
-    """Dollars, with the digits that say something: `$3.42`, `$0.0042`."""
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}" if amount >= 1e-4 else f"${amount:.1e}"
+    """Dollars, with the digits that say something: `$3.42`, `$0.0042`, `$0.000012`."""
+    if amount >= 1 or amount <= 0:
+        return f"${amount:,.2f}"
+    return f"${amount:.{max(4, 1 - math.floor(math.log10(amount)))}f}"
 
 
 def number(count: int) -> str:

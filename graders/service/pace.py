@@ -56,8 +56,9 @@ class Pace:
         self._failing_since = 0.0
         self._well_at = -math.inf  # when it last answered
         self._trial_ends = 0.0  # when the one call that tries is over, however it ends
+        self._turned_away_since: float | None = None  # and has done nothing else
+        self._turned_away_at = -math.inf
         self.reached = False  # whether anything has come from it, if only an error
-        self.answered = False  # whether it has answered a question: what it refuses then is about the one question
 
     def closed(self) -> float:
         """Seconds after which to ask again whether it may be asked; at 0 the caller has its turn."""
@@ -93,12 +94,29 @@ class Pace:
         self._quiet_until = max(self._quiet_until, self.clock() + seconds)
 
     def succeeded(self) -> None:
-        self.answered = True
-        self.turned_away()
+        """It answered, if only that it will not answer this question."""
+        self._turned_away_since = None
+        self._is_there(self.clock())
 
-    def turned_away(self) -> None:
-        """It answered, if only that it will not now, or not this: no sign of an outage."""
-        self.reached, self._failures, self._trial_ends, self._well_at = True, 0, 0.0, self.clock()
+    def turned_away(self) -> float:
+        """It answered that it will not now: no sign of an outage. Gives the seconds for which it has only done so.
+
+        Time in which nobody asked is none of it, unless the service asked to be left alone.
+        """
+        now = self.clock()
+        asked_until = max(self._turned_away_at, self._quiet_until) + PAUSE + self._longest
+        if self._turned_away_since is None or now > asked_until:
+            self._turned_away_since = now
+        self._turned_away_at = now
+        self._is_there(now)
+        return now - self._turned_away_since
+
+    def turned_away_for(self) -> float:
+        """The seconds for which it has only turned calls away, up to now."""
+        return 0.0 if self._turned_away_since is None else self.clock() - self._turned_away_since
+
+    def _is_there(self, now: float) -> None:
+        self.reached, self._failures, self._trial_ends, self._well_at = True, 0, 0.0, now
 
     def failed(self, sent: float) -> float:
         """Count the failure of a call sent then; gives the seconds for which nothing else has come.

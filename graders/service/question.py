@@ -136,8 +136,7 @@ def answer_of(raw: bytes, model: str) -> Answer:
     GradingError (`model_grader_refusal_error`) where the judge refused.
     """
     try:
-        whole = without_secrets(raw.decode("utf-8"))  # which a server may say again
-        wire = read_json(whole)
+        wire = read_json(raw.decode("utf-8"))
         choice = wire["choices"][0]
         message = choice["message"]
         usage = {model: counts_of(wire.get("usage"))}
@@ -150,7 +149,7 @@ def answer_of(raw: bytes, model: str) -> Answer:
         reason = f"{type(problem).__name__}: {problem}"
         raise BrokenAnswerError(f"the answer is no chat completion ({short(redacted(reason))}): {_seen(raw)}") from None
     if refusal or finish == "content_filter":
-        said = short(refusal) if isinstance(refusal, str) else "its service's content filter stopped it"
+        said = short(redacted(refusal)) if isinstance(refusal, str) else "its service's content filter stopped it"
         raise GradingError("model_grader_refusal_error", f"the judge {model} refused: {said}", "grader", usage)
     if finish == "length":
         detail = (
@@ -164,8 +163,28 @@ def answer_of(raw: bytes, model: str) -> Answer:
         text = ""
     if not isinstance(text, str):
         raise BrokenAnswerError(f"the answer holds no text: {_seen(raw)}")
-    named = served if isinstance(served, str) else model
-    return Answer(text, usage, named, logprobs, "" if text.strip() else elsewhere)
+    named = without_secrets(served) if isinstance(served, str) else model
+    text = without_secrets(text)  # which a server may say again
+    return Answer(text, usage, named, _without_secrets(logprobs), "" if text.strip() else elsewhere)
+
+
+def _without_secrets(logprobs: Any) -> Any:
+    """The tokens of an answer; None where they, or one of their alternatives, tell a secret."""
+    if not isinstance(logprobs, list):
+        return None
+    texts = [
+        entry.get("token") if isinstance(entry, Mapping) else None
+        for one in logprobs
+        for entry in (one, *_alternatives(one))
+    ]
+    spelt = "".join(str(one.get("token")) for one in logprobs if isinstance(one, Mapping))
+    told = "\n".join([spelt, *map(str, texts)])
+    return logprobs if without_secrets(told) == told else None
+
+
+def _alternatives(token: Any) -> list[Any]:
+    listed = token.get("top_logprobs") if isinstance(token, Mapping) else None
+    return listed if isinstance(listed, list) else []
 
 
 def _seen(raw: bytes) -> str:

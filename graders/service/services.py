@@ -34,6 +34,7 @@ from graders.template import short
 
 FILE_OF_JUDGES = "ASSAY_JUDGES"
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds, of the exponential part of a wait before another try
+LEAST_SPREAD = 0.05  # seconds, of what is added to a wait that a service asked for
 UNKNOWN_ANSWER = 256  # tokens of an answer that nothing bounds, where only pace and price estimates need one
 MOST_IMAGE_TOKENS = 50_000  # of one image, where the most that a call can cost is told
 LONGEST_HOLD = 600.0  # seconds, whatever a service asks for
@@ -46,10 +47,13 @@ _ABOUT_ALL = re.compile(
     r"response_format|json_schema|max_(?:completion_)?tokens|logprobs|reasoning_effort"
     r"|(?:unknown|unsupported|unrecogni[sz]ed|invalid|no such) (?:request )?(?:model|parameter|argument|value for)"
     r"|(?:parameter|argument)s?\b.{0,80}\b(?:not (?:supported|recogni[sz]ed|permitted|allowed)|unsupported|unknown)"
-    r"|\bmodel\b.{0,80}\b(?:(?:does not|doesn't) (?:exist|support)|not (?:exist|found|available|supported|loaded))",
+    r"|\bmodel\b.{0,80}\b(?:(?:does not|doesn't) exist|not (?:exist|found|available|loaded))"
+    r"|\b(?:does not|doesn't|do not|don't|not) support(?:ed)?\b|\bunsupported\b",
     re.IGNORECASE | re.DOTALL,
 )
-"""What a service says where no question could be answered: of the form, the model, or a parameter."""
+"""What a service says where no question could be answered: of the form, the model, a parameter, or what it lacks."""
+_QUOTED = re.compile("([\"'`])(.+?)\\1", re.DOTALL)
+_PLAIN_NAME = re.compile(r"[A-Za-z](?:[\w./:-]*\w)?", re.ASCII)  # that YAML takes for a text as it is
 TOO_LONG = ("context_length_exceeded", "string_above_max_length", "exceed_context_size_error")
 Value = TypeVar("Value")
 
@@ -101,7 +105,9 @@ class Services:
         self._answers = None if cache is None else Answers(cache)
         self._paces: dict[str, Pace] = {}
         self._loops: dict[asyncio.AbstractEventLoop, _Here] = {}
-        self._refused: dict[str, set[bytes]] = {}  # requests that a service turned down before it answered any
+        self._last: dict[str, _Failure] = {}  # by services
+        self._answering: set[tuple[str, str]] = set()  # services and models that have answered a question
+        self._refused: dict[tuple[str, str], set[bytes]] = {}  # requests that they turned down before
         self._telling: set[tuple[str, str]] = set()  # services and models that gave log-probabilities
 
     def check_ready(self, model: str, longest: int | None = None) -> None:
@@ -116,9 +122,10 @@ class Services:
         """The most tokens of an answer. Raises ValueError where what one can cost has no bound."""
         route = self.settings.route(model)
         if route.model not in self.settings.prices:
+            name = route.model if _PLAIN_NAME.fullmatch(route.model) else json.dumps(route.model, ensure_ascii=False)
             raise ValueError(
-                f"a budget needs the price of {route.model!r}; write prices: {{{route.model}: {{input: ..., "
-                "output: ...}}} (dollars per million tokens; 0 where it is free) into the file of judges"
+                f"a budget needs the price of {route.model!r}; write prices: {{{name}: {{input: ..., output: ...}}}} "
+                "(dollars per million tokens; 0 where it is free) into the file of judges"
             )
         if longest is None:
             raise ValueError(
@@ -234,22 +241,22 @@ class Services:
         service, pace = route.service, self._pace(route)
         wire = await self._wire(route)
         tokens = len(body) // 4 + (_longest(question, route) or UNKNOWN_ANSWER)
-        asked, end = 0, math.inf
-        failure = _Failure("timeout", "nothing was asked")
-        while asked <= service.retries:
-            await _turn(pace, tokens)
+        asked = tried = 0  # to be turned away uses up no try
+        end = pace.clock() + service.deadline
+        failure: _Failure | None = None
+        while tried <= service.retries:
+            limits = await _turn(pace, tokens, end)
+            if not asked and limits is not None:  # to wait for limits of one's own is no fault of the service
+                end += limits
             now = pace.clock()
-            if now >= end:
+            if limits is None or now >= end:
+                failure = failure or self._left_alone(route, pace)
                 break
-            end = min(end, now + service.deadline)
             asked += 1
             try:
                 answer = await self._try(wire, question, route, body, min(service.timeout, end - now))
-            except GradingError as problem:
-                if problem.error.kind == "model_grader_server_error":  # it turned this one question down
-                    pace.turned_away()
-                else:  # it answered, if only by a refusal
-                    pace.succeeded()
+            except GradingError:
+                pace.succeeded()
                 raise
             if isinstance(answer, Answer):
                 pace.succeeded()
@@ -258,19 +265,21 @@ class Services:
                 return answer
             failure = answer
             self._count_failure(failure, route, pace, now)
-            wait = _wait(asked, failure.asked_to_wait)
+            tried += failure.kind != "overloaded"
+            wait = wait_before(asked, failure.asked_to_wait)
             if failure.asked_to_wait is not None:
-                pace.hold(wait)
+                pace.hold(failure.asked_to_wait)
             if pace.clock() + wait > end:
                 break
-            if asked <= service.retries:
+            if tried <= service.retries:
                 await asyncio.sleep(wait)
+        assert failure is not None
         if failure.refused and not pace.reached:
             raise GradingStopped(
                 f"nothing answers at {service.address} ({failure.said}); start the service {route.name!r}, or mend "
                 "its base_url"
             )
-        detail = f"{route.name} ({route.model}), asked {asked} time{'s' * (asked > 1)}: {failure.said}"
+        detail = f"{route.name} ({route.model}), asked {asked} time{'s' * (asked != 1)}: {failure.said}"
         raise GradingError(failure.kind, detail, "infra")
 
     async def _try(
@@ -281,8 +290,8 @@ class Services:
             answer = await self._sent(wire, question, route, body, seconds)
             if isinstance(answer, Answer):
                 return answer
-            kind, said = self._turned_down(answer, route, self._pace(route), body)
-            return _Failure(kind, said, _retry_after(answer))
+            kind, said = self._turned_down(answer, route, body)
+            return _Failure(kind, said, retry_after(answer))
         except TimeoutError:
             return _Failure("timeout", f"no answer within {seconds:.3g} s")
         except (WireError, BrokenAnswerError) as problem:
@@ -304,12 +313,14 @@ class Services:
                 lost = 0.0
                 return response
             answer = answer_of(response.body, route.model)
+            self._answering.add((route.name, route.model))
             lost = self._entered(question, route, answer.usage, most)
             return answer
         except RefusedError:
             lost = 0.0
             raise
-        except GradingError as problem:
+        except GradingError as problem:  # it answered, if only by a refusal
+            self._answering.add((route.name, route.model))
             lost = self._entered(question, route, problem.usage or {}, most)
             raise
         finally:
@@ -337,8 +348,9 @@ class Services:
         return 0.0 if {"prompt_tokens", "completion_tokens"} <= usage.get(route.model, {}).keys() else most
 
     def _count_failure(self, failure: _Failure, route: Route, pace: Pace, sent: float) -> None:
+        self._last[route.name] = failure
         if failure.kind == "overloaded":
-            pace.turned_away()
+            self._check_turned_away(pace.turned_away(), route, failure.said)
             return
         if failure.refused and not pace.reached:
             return  # nothing ever was there: no call is held back, and the first that is through ends the run
@@ -349,9 +361,23 @@ class Services:
                 f"{failure.said}"
             )
 
-    def _turned_down(self, response: Response, route: Route, pace: Pace, body: bytes) -> tuple[str, str]:
+    def _check_turned_away(self, seconds: float, route: Route, said: str) -> None:
+        if seconds > route.service.give_up_after:
+            raise GradingStopped(
+                f"{route.name} at {route.service.address} has turned away every call for {seconds:.0f} s; the last "
+                f"try: {said}"
+            )
+
+    def _left_alone(self, route: Route, pace: Pace) -> _Failure:
+        """What came of a call that could not be sent before its deadline."""
+        last = self._last.get(route.name, _Failure("timeout", "nothing"))
+        self._check_turned_away(pace.turned_away_for(), route, last.said)
+        said = f"{route.service.deadline:g} s went by while the service is left alone; the last that came: {last.said}"
+        return _Failure(last.kind, said)
+
+    def _turned_down(self, response: Response, route: Route, body: bytes) -> tuple[str, str]:
         """The kind and words of a refusal that another try may mend; raises what it would not."""
-        words, code = _words(response)
+        words, code = words_of(response)
         said = f"HTTP {response.status}: {words}"
         if code in UNPAID:
             raise GradingStopped(f"{route.name} at {route.service.address}: {said}")
@@ -360,13 +386,15 @@ class Services:
         if code in FILTERED:
             raise GradingError("model_grader_refusal_error", f"{route.name} ({route.model}): {said}", "grader")
         if response.status not in FINAL and (
-            pace.answered
+            (route.name, route.model) in self._answering
             or response.status == 413
             or _about_length(words, code)
             or (response.status in (400, 422) and not self._is_about_all(words, route, body))
         ):
             raise GradingError("model_grader_server_error", f"{route.name} ({route.model}): {said}", "grader")
         hint = _hint(words)
+        if response.status == 404 and not route.service.address.endswith("/v1") and not _is_openai_error(response):
+            hint = "; base_url must end with its /v1, if the server has one"
         if 300 <= response.status < 400:
             hint = f"; it redirects to {redacted(short(response.headers.get('location', '')))}, which is not followed"
         raise GradingStopped(f"{route.name} at {route.service.address} refuses {route.model!r}: {said}{hint}")
@@ -374,10 +402,10 @@ class Services:
     def _is_about_all(self, words: str, route: Route, body: bytes) -> bool:
         """Whether a request is turned down for what all have in common, before any was answered: so the service's
         words say, or that it turned down several different ones. Else it may be what this candidate wrote."""
-        refused = self._refused.setdefault(route.name, set())
+        refused = self._refused.setdefault((route.name, route.model), set())
         if len(refused) < REFUSED_IN_A_ROW:
             refused.add(hashlib.blake2b(body, digest_size=16).digest())
-        return bool(_ABOUT_ALL.search(words)) or len(refused) >= REFUSED_IN_A_ROW
+        return _says_all(words, body) or len(refused) >= REFUSED_IN_A_ROW
 
     def _estimated(self, question: Question, route: Route, body: bytes) -> GradingError:
         longest = _longest(question, route) or UNKNOWN_ANSWER
@@ -429,12 +457,15 @@ def _read_by(read: Callable[[Answer], Value], answer: Answer) -> Value:
         raise _UnreadableError(str(problem)) from None
 
 
-async def _turn(pace: Pace, tokens: int) -> None:
-    """Wait until the service may be asked."""
+async def _turn(pace: Pace, tokens: int, end: float) -> float | None:
+    """Wait until the service may be asked; gives the seconds that its limits took, None where `end` comes before."""
     while (left := pace.closed()) > 0:
-        await asyncio.sleep(left)
+        if (most := end - pace.clock()) <= 0:
+            return None
+        await asyncio.sleep(min(_spread(left), most))
     if (left := pace.take(tokens)) > 0:
         await asyncio.sleep(left)
+    return left
 
 
 def _longest(question: Question, route: Route) -> int | None:
@@ -456,7 +487,7 @@ def _with_correction(question: Question, said: str, problem: str) -> Question:
     return replace(question, messages=[*question.messages, *more])
 
 
-def _retry_after(response: Response) -> float | None:
+def retry_after(response: Response) -> float | None:
     """Seconds that the service asks to be left alone for: a number, or a date (RFC 9110, section 10.2.3)."""
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         if (text := response.headers.get(name)) is None:
@@ -478,14 +509,20 @@ def _until(text: str) -> float:
         return math.nan
 
 
-def _wait(number: int, asked: float | None) -> float:
-    """Seconds before try `number` + 1: what the service asked for, else full jitter (random up to a growing bound)."""
-    if asked is not None:
-        return asked
-    return random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (number - 1)))
+def wait_before(number: int, asked: float | None) -> float:
+    """Seconds before try `number` + 1: a little more than the service asked for, else full jitter (random up to a
+    bound that doubles)."""
+    if asked:
+        return _spread(asked)
+    return random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(number - 1, 60)))
 
 
-def _words(response: Response) -> tuple[str, str]:
+def _spread(seconds: float) -> float:
+    """A wait that is longer by up to a half of it, so that those who wait together do not wake together."""
+    return seconds + random.uniform(0, max(LEAST_SPREAD, seconds / 2))
+
+
+def words_of(response: Response) -> tuple[str, str]:
     """What a service said of an error, and its code for it."""
     text = response.body[:20_000].decode("utf-8", "replace")
     wire = parse_json(text)
@@ -495,6 +532,22 @@ def _words(response: Response) -> tuple[str, str]:
     said = error.get("message") or error.get("detail") or text
     codes = (error.get("code"), error.get("type"))
     return short(redacted(str(said)), 500), next((code for code in codes if isinstance(code, str)), "")
+
+
+def _is_openai_error(response: Response) -> bool:
+    wire = parse_json(response.body[:20_000].decode("utf-8", "replace"))
+    return isinstance(wire, dict) and isinstance(wire.get("error"), dict)
+
+
+def _says_all(words: str, body: bytes) -> bool:
+    """Whether a service's words are of what all questions have in common. What it repeats of the messages is not."""
+    texts = []
+    for message in json.loads(body)["messages"]:
+        content = message["content"]
+        texts += [content] if isinstance(content, str) else [part.get("text", "") for part in content]
+    shown = "\n".join(texts).lower()
+    own = _QUOTED.sub(lambda found: "" if found[2].lower() in shown else found[0], words[1:-1])
+    return any(found[0].lower() not in shown for found in _ABOUT_ALL.finditer(own))
 
 
 def _about_length(words: str, code: str) -> bool:

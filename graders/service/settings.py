@@ -7,6 +7,7 @@ Without a file there is OpenAI's own service, or the one that OPENAI_BASE_URL na
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from graders.options import Number, Options
+from graders.service.redact import redacted
 from graders.template import nearest, short
 
 OPENAI = "openai"
@@ -54,6 +56,13 @@ def service_address(url: str) -> str:
     return url
 
 
+def variable_name(name: str) -> str:
+    """The name of a variable. Raises ValueError, without it, for any other text: it may be the key itself."""
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or redacted(name) != name:
+        raise ValueError("it names the environment variable that holds the key; this is not such a name")
+    return name
+
+
 class Price(Options):
     """Dollars per million tokens."""
 
@@ -72,10 +81,14 @@ class Price(Options):
 class Service(Options):
     """A server that speaks OpenAI's `POST /chat/completions`."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)  # someone may write a key where none belongs
+
     base_url: Annotated[str, AfterValidator(service_address)] | None = (
         None  # with its /v1; None: OPENAI_BASE_URL or OpenAI
     )
-    api_key_env: Annotated[str, Field(min_length=1)] | None = None  # the variable that holds the key, never the key
+    api_key_env: Annotated[str, AfterValidator(variable_name)] | None = (
+        None  # the variable that holds the key, never the key
+    )
     structured_output: Literal["json_schema", "json_object", "none"] = "json_schema"
     max_tokens_key: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
     max_completion_tokens: Count | None = None  # of graders that set none
@@ -84,8 +97,8 @@ class Service(Options):
     tokens_per_minute: Positive | None = None
     timeout: Positive = 60.0  # seconds that one try may take
     deadline: Positive = 300.0  # seconds that a call may take, with all its tries and waits
-    retries: Annotated[int, Field(strict=True, ge=0)] = 5
-    give_up_after: Positive = 180.0  # seconds without any answer, after ten failures in a row, that end the run
+    retries: Annotated[int, Field(strict=True, ge=0)] = 5  # after the first try; one turned away by 429 is none
+    give_up_after: Positive = 180.0  # seconds of nothing but failures (ten at least) or of nothing but 429: a run ends
     client: Literal["plain", "aiohttp", "openai"] | None = None  # what sends; None: plain, or aiohttp through a proxy
 
     @property
@@ -136,6 +149,8 @@ class Settings(Options):
     'qwen3-8b'
     """
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     services: dict[str, Service] = Field(default_factory=dict)
     models: dict[str, Model] = Field(default_factory=dict)  # "*" stands for every other model
     prices: dict[str, Price] = Field(default_factory=dict)  # by the service's name for the model
@@ -176,7 +191,10 @@ class Settings(Options):
 
 
 def read_settings(path: str | Path) -> Settings:
-    """The settings in a YAML or JSON file. Raises ValueError with the place of what is wrong, FileNotFoundError."""
+    """The settings in a YAML or JSON file; an empty one is that of none.
+
+    Raises ValueError with the place of what is wrong, FileNotFoundError.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file of judges {short(str(path), 300)}")
@@ -184,6 +202,8 @@ def read_settings(path: str | Path) -> Settings:
         wire: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=_NoAliases)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as problem:
         raise ValueError(f"{path}: not YAML ({' '.join(str(problem).split())[:200]})") from None
+    if wire is None:
+        return Settings()
     if not isinstance(wire, Mapping):
         raise ValueError(f"{path}: a file of judges is an object with services, models and prices, not {short(wire)}")
     try:
@@ -199,9 +219,21 @@ def read_settings(path: str | Path) -> Settings:
 
 
 class _NoAliases(yaml.SafeLoader):
-    """YAML without aliases, which a few lines of can blow up to gigabytes."""
+    """YAML without aliases, which a few lines of can blow up to gigabytes, and without keys that stand twice."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not read")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for written, _ in node.value:
+            if not isinstance(written, yaml.ScalarNode):
+                continue
+            key = self.construct_object(written)
+            if key in seen:
+                line = written.start_mark.line + 1
+                raise yaml.YAMLError(f"the key {short(key)} is written twice, the second time in line {line}")
+            seen.add(key)
+        return super().construct_mapping(node, deep)

@@ -6,6 +6,7 @@ client, for those who want what it does and no other. All send the same request 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Mapping
@@ -136,6 +137,10 @@ class AiohttpWire:
         await self._session.close()
 
 
+def _response(answer: Any, body: bytes) -> Response:
+    return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, body)
+
+
 class ClientWire:
     """Sends with an asynchronous `openai` client, which retries nothing, since that is done here."""
 
@@ -153,21 +158,32 @@ class ClientWire:
     async def post(self, body: bytes, timeout: float) -> Response:
         import openai
 
-        create = self._client.chat.completions.with_raw_response.create
         try:
-            answer = await create(**json.loads(body), timeout=timeout, extra_headers=self._headers)
-            response = answer.http_response
+            async with asyncio.timeout(timeout):  # the client's own bounds a pause, not the whole
+                return await self._sent(body, timeout)
         except openai.APITimeoutError:
             raise TimeoutError from None
         except openai.APIStatusError as problem:
-            response = problem.response
+            return _response(problem.response, problem.response.content)
         except openai.APIConnectionError as problem:
             kind = RefusedError if type(problem.__cause__).__name__ == "ConnectError" else WireError
             raise kind(f"{type(problem).__name__}: {problem.__cause__ or problem}") from None
-        if len(response.content) > MOST_BYTES:
-            raise WireError(f"the answer is longer than {MOST_BYTES:,} bytes")
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, response.content)
+        except (TimeoutError, WireError):
+            raise
+        except Exception as problem:
+            if not type(problem).__module__.startswith("httpx"):  # below the client, in the middle of an answer
+                raise
+            raise WireError(f"{type(problem).__name__}: {problem}") from None
+
+    async def _sent(self, body: bytes, timeout: float) -> Response:
+        create = self._client.chat.completions.with_streaming_response.create
+        raw = bytearray()
+        async with create(**json.loads(body), timeout=timeout, extra_headers=self._headers) as answer:
+            async for chunk in answer.iter_bytes():
+                raw += chunk
+                if len(raw) > MOST_BYTES:
+                    raise WireError(f"the answer is longer than {MOST_BYTES:,} bytes")
+            return _response(answer, bytes(raw))
 
     async def close(self) -> None:
         await self._client.close()

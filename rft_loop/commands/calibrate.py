@@ -15,6 +15,7 @@ from rft_loop.commands.options import (
     Concurrency,
     GraderArgument,
     JudgesFile,
+    MaxErrorRate,
     MaxRowMb,
     Output,
     Progress,
@@ -64,6 +65,7 @@ def calibrate(
     min_order: Annotated[
         float | None, typer.Option(help="Exit code 1 where a smaller share of pairs is in order.")
     ] = None,
+    max_error_rate: MaxErrorRate = 0.05,
     as_json: Annotated[bool, typer.Option("--json", help="Tell it as JSON.")] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Also draw it: one HTML page.")] = None,
     max_row_mb: MaxRowMb = 16.0,
@@ -79,6 +81,10 @@ def calibrate(
         raise ValueError(f"-o {out}: the picture is a page; name it .html (--json tells the figures as data)")
     if min_order is not None and order_by is None:
         raise ValueError("--min-order needs the known order: --order-by and --group")
+    gates = {"--min-alpha": min_alpha, "--min-order": min_order, "--max-error-rate": max_error_rate}
+    for option, limit_of in gates.items():
+        if limit_of is not None and not math.isfinite(limit_of):
+            raise ValueError(f"{option} {limit_of}: it must be finite")
     scale = None if label_range is None else _scale(label_range)
     check_targets([grader, labelled, judges_file, cache and cache / answers.FILE], [out])
     judge = load(grader)
@@ -107,7 +113,16 @@ def calibrate(
         from rft_loop.calibration_chart import write_page
 
         write_page(found, out)
-    _check_gates(found, min_alpha, min_order)
+    missed = _misses(found, min_alpha, min_order)
+    if found.cost.error_rate > max_error_rate:
+        typer.echo(
+            f"assay: {found.cost.error_rate:.1%} of the grades could not be decided, more than --max-error-rate "
+            f"{max_error_rate:.1%}",
+            err=True,
+        )
+        raise typer.Exit(3)
+    if missed:
+        raise typer.Exit(1)
 
 
 def _scale(text: str) -> tuple[float, float]:
@@ -120,15 +135,23 @@ def _scale(text: str) -> tuple[float, float]:
     return low, high
 
 
-def _check_gates(found: Calibration, min_alpha: float | None, min_order: float | None) -> None:
-    """Exit with 1 where a figure misses what was asked of it."""
-    alpha = None if isinstance(found.agreement, str) else found.agreement["alpha"].value
-    order = None if isinstance(found.order, str) else found.order.right.value
+def _misses(found: Calibration, min_alpha: float | None, min_order: float | None) -> bool:
+    """Whether a figure misses what was asked of it; says so, and where a figure that does not has no interval."""
+    alpha = None if isinstance(found.agreement, str) else found.agreement["alpha"]
+    order = None if isinstance(found.order, str) else found.order.right
     missed = False
-    for name, value, least in (("alpha", alpha, min_alpha), ("order", order, min_order)):
-        if least is not None and (value is None or value < least):
+    for name, figure, least in (("alpha", alpha, min_alpha), ("order", order, min_order)):
+        if least is None:
+            continue
+        value = None if figure is None else figure.value
+        if value is None or value < least:
             shown = "cannot be told" if value is None else f"is {value:.3f}"
             typer.echo(f"assay: {name} {shown}, and --min-{name} asks for {least:g}", err=True)
             missed = True
-    if missed:
-        raise typer.Exit(1)
+        elif figure is not None and figure.low is None:
+            typer.echo(
+                f"assay: {name} is {value:.3f} without an interval: it reaches --min-{name} {least:g}, and these rows "
+                "do not show how surely",
+                err=True,
+            )
+    return missed

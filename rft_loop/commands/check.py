@@ -70,7 +70,7 @@ def check(
         judges(judges_file, budget, cache if judge.waits else None, dry=dry_run) as services,
         ends_told(lambda: "" if cache is None else f"The answers are kept in {cache}: the same command asks the rest"),
     ):
-        if not dry_run:
+        if not dry_run or budget is not None:  # which needs prices and bounds
             judge.check_ready()
         told: dict[str, Any] = {}
         texts, wrong = [], False

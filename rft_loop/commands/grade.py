@@ -26,6 +26,7 @@ from rft_loop.commands.options import (
     ends_told,
     judges,
     load_named,
+    warnings_told,
 )
 
 if TYPE_CHECKING:
@@ -104,6 +105,9 @@ def grade(
     }
     if dry_run:
         with judges(judges_file, budget), Progress() as progress:
+            if budget is not None:  # which needs prices and bounds
+                for one in named.values():
+                    one.check_ready()
             estimate = price_file(named, Path(data), out, **rows, progress=progress.show)
         _tell_price(estimate, budget, summary_file)
         return
@@ -111,7 +115,7 @@ def grade(
     calm_collector()
     asks = any(one.waits for one in named.values())
     with judges(judges_file, budget, cache if asks else None), ends_told(lambda: _kept(out)):
-        with Progress() as progress:
+        with Progress() as progress, warnings_told():
             summaries = grade_file_with_all(
                 named,
                 Path(data),

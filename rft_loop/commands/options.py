@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +86,8 @@ def check_targets(
         if not target.parent.is_dir():
             raise FileNotFoundError(f"no folder {str(target.parent)!r} to write {target.name} in; make it first")
     if grades is not None:
-        targets += [grades, grades.with_name(grades.name + ".partial"), grades.with_name(grades.name + ".writing")]
+        endings = ("", ".partial", ".partial.spent", ".partial.spent.writing", ".writing")
+        targets += [grades.with_name(grades.name + ending) for ending in endings]
     sources = {place for text in read if text is not None for place in _places(str(text))}
     taken: dict[Path, Path] = {}
     for target in targets:
@@ -148,6 +150,25 @@ def ends_told(kept: Callable[[], str]) -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo(f"assay: interrupted. {kept()}".rstrip(), err=True)
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def warnings_told() -> Iterator[None]:
+    """What graders warn of is a line on stderr."""
+    from graders.composite import GraderWarning
+
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, GraderWarning):
+                typer.echo(f"assay: {message}", err=True)
+            else:
+                show(message, category, *place, **more)
+
+        warnings.simplefilter("always", GraderWarning)
+        setattr(warnings, "showwarning", tell)  # noqa: B010 - whatever Python hands on
+        yield
 
 
 def close(summary: Summary, identity: str, max_error_rate: float, summary_file: Path | None) -> None:

@@ -86,4 +86,5 @@ def _continued(stored: Recipe, recipe: str | None, settings: list[str], folder: 
             f"--resume {folder}: {key} was {getattr(stored, key)!r} and is now {getattr(given, key)!r}; "
             "a run goes on as it began. Start a new run with -s name=..."
         )
-    return stored.model_copy(update={key: getattr(given, key) for key in MAY_CHANGE})
+    said = given.model_fields_set.intersection(MAY_CHANGE)  # what a file does not say stays as `-s` once set it
+    return stored.model_copy(update={key: getattr(given, key) for key in said})
