@@ -87,6 +87,7 @@ def judge(script: str) -> Iterator[str]:
 
 def serve(script: str) -> None:
     stay_on(1)
+    calm_collector()
     with ScriptedJudge(SCRIPTS[script], remember=False) as scripted:
         print(scripted.url, flush=True)
         sys.stdin.read()

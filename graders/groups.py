@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from graders.grade import Grade
 from graders.grader import Grader
 from graders.sample import Item, Sample
-from graders.score import _check_concurrency, _window, grade_many
+from graders.score import check_concurrency, grade_many, window
 
 
 def grade_groups(
@@ -20,9 +20,9 @@ def grade_groups(
     under way. Any other grader judges each sample by itself, and has up to `concurrency` of these calls under way where
     it waits on a network.
     """
-    _check_concurrency(concurrency)
+    check_concurrency(concurrency)
     if grader.judges_groups:
-        yield from _window(lambda group: grader.call_group_async(*group), iter(groups), concurrency)
+        yield from window(lambda group: grader.call_group_async(*group), iter(groups), concurrency)
     else:
         yield from _each_by_itself(grader, groups, concurrency)
 

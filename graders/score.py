@@ -44,22 +44,22 @@ def grade_many(grader: Grader, pairs: Iterable[tuple[Sample | str, Item]], concu
     Pure graders run one after the other; graders that wait on a network have up to `concurrency` calls under way.
     What `pairs` raises comes after the grades of the pairs before it.
     """
-    _check_concurrency(concurrency)
+    check_concurrency(concurrency)
     if grader.judges_groups:
         raise ValueError(f"{grader.label!r} {ALONE}, or stored ones with assay grade --group KEY")
     if grader.waits:
-        yield from _window(lambda pair: grader.call_async(*pair), iter(pairs), concurrency)
+        yield from window(lambda pair: grader.call_async(*pair), iter(pairs), concurrency)
         return
     for sample, item in pairs:
         yield grader(sample, item)
 
 
-def _check_concurrency(concurrency: int) -> None:
+def check_concurrency(concurrency: int) -> None:
     if concurrency < 1:
         raise ValueError(f"concurrency={concurrency}: at least one call must be under way; use 1 or more")
 
 
-def _window(call: Callable[[Thing], Awaitable[Answer]], things: Iterator[Thing], concurrency: int) -> Iterator[Answer]:
+def window(call: Callable[[Thing], Awaitable[Answer]], things: Iterator[Thing], concurrency: int) -> Iterator[Answer]:
     """The answers of calls that wait, in order, with up to `concurrency` under way."""
     answers: deque[asyncio.Future[Answer]] = deque()
     waiting: deque[tuple[Thing, asyncio.Future[Answer]]] = deque()
@@ -308,7 +308,7 @@ def price_file(
         rows = unasked = 0
         with closing(job):
             left = _left(job, taken, None if out is None else Path(out))
-            for unit in _window(job.judged_grades, map(job.prepared_unit, left), concurrency):
+            for unit in window(job.judged_grades, map(job.prepared_unit, left), concurrency):
                 for grades in unit:
                     rows += 1
                     unasked += not any(grade is not None and needs_judge(grade) for grade in grades.values())
@@ -413,7 +413,7 @@ def _check_options(
 ) -> None:
     if not graders:
         raise ValueError("no graders; give one at least")
-    _check_concurrency(concurrency)
+    check_concurrency(concurrency)
     if workers is not None and workers < 1:
         raise ValueError(f"workers={workers}: at least one process must grade; use 1 or more")
     compare = next((grader for grader in graders.values() if grader.judges_groups), None)
@@ -452,11 +452,11 @@ def _num_workers(job: Job, workers: int | None) -> int:
 def _graded(job: Job, units: Iterator[list[Raw]], concurrency: int) -> Iterator[list[Line]]:
     """The lines of all rows, in order, graded in this process."""
     if job.together:
-        yield from _window(job.group_lines, map(job.prepared_unit, units), concurrency)
+        yield from window(job.group_lines, map(job.prepared_unit, units), concurrency)
         return
     raws = chain.from_iterable(units)
     if job.waits:
-        yield from ([line] for line in _window(job.line, map(job.prepared, raws), concurrency))
+        yield from ([line] for line in window(job.line, map(job.prepared, raws), concurrency))
         return
     for raw in raws:
         lines, problem = job.lines([raw])

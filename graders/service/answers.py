@@ -6,20 +6,18 @@ Answers are written in batches: a kill loses those of the last moments, whose ro
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import time
 from hashlib import blake2b
 from pathlib import Path
 
 from graders.grade import GradingStopped
+from graders.kept import Kept, KeptError
 from graders.service.question import Answer
 
 FILE = "answers.sqlite"
-WAIT = 60.0  # seconds for another process to end its writing
 BATCH = 500
 SECONDS = 0.5  # that an answer may wait to be written
-PROBLEMS = (sqlite3.Error, OSError, ValueError, LookupError, TypeError)  # of a file that is none of ours, or broken
 
 
 def answer_key(asker: str, model: str, body: bytes) -> bytes:
@@ -30,41 +28,26 @@ def answer_key(asker: str, model: str, body: bytes) -> bytes:
 
 
 class Answers:
-    """Texts of answers in an SQLite file of a folder, which several processes may use at once."""
+    """Texts of answers in an SQLite file of a folder, which several processes may use at once.
+
+    Raises ValueError where the file cannot be opened, GradingStopped where it cannot be used later.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.file = folder / FILE
         self._fresh: dict[bytes, str] = {}
         self._since = 0.0
-        self._lock = threading.Lock()  # one transaction at a time, whichever thread asks
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._store = sqlite3.connect(self.file, timeout=WAIT, isolation_level=None, check_same_thread=False)
-            self._open()
-        except PROBLEMS as problem:
-            raise ValueError(self._complaint(problem)) from problem
-
-    def _open(self) -> None:
-        try:
-            self._store.execute("PRAGMA journal_mode=WAL")
-            self._store.execute("PRAGMA synchronous=NORMAL")
-            self._store.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer TEXT) WITHOUT ROWID")
-        except BaseException:
-            self._store.close()
-            raise
+        self._lock = threading.Lock()
+        self._kept = Kept(folder, FILE, "answers")
 
     def find(self, key: bytes, model: str) -> Answer | None:
         """The answer kept under this key; its usage says that it was kept."""
         try:
-            if (text := self._fresh.get(key)) is None:
-                with self._lock:
-                    row = self._store.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-                if row is None:
+            with self._kept.complaints():
+                if (text := self._fresh.get(key) or dict(self._kept.find([key])).get(key)) is None:
                     return None
-                text = row[0]
-            said, served, logprobs = json.loads(text)
-        except PROBLEMS as problem:
-            raise GradingStopped(self._complaint(problem)) from problem
+                said, served, logprobs = json.loads(text)
+        except KeptError as problem:
+            raise GradingStopped(str(problem)) from problem
         return Answer(said, {model: {"kept": 1}}, served, logprobs)
 
     def keep(self, key: bytes, answer: Answer) -> None:
@@ -84,11 +67,9 @@ class Answers:
             if not self._fresh:
                 return
             try:
-                self._store.execute("BEGIN IMMEDIATE")
-                self._store.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", self._fresh.items())
-                self._store.execute("COMMIT")
-            except PROBLEMS as problem:
-                raise GradingStopped(self._complaint(problem)) from problem
+                self._kept.keep(self._fresh.items())
+            except KeptError as problem:
+                raise GradingStopped(str(problem)) from problem
             self._fresh = {}
 
     def close(self) -> None:
@@ -96,7 +77,4 @@ class Answers:
         try:
             self.flush()
         finally:
-            self._store.close()
-
-    def _complaint(self, problem: Exception) -> str:
-        return f"the cache {self.file} cannot be used ({problem}); delete it, name another folder, or leave it out"
+            self._kept.close()

@@ -31,6 +31,14 @@ class Reaction:
     sent: float = 1.0  # share of the body that is sent before the connection closes
     reset: bool = False  # close without a word
 
+    @cached_property
+    def response(self) -> bytes:
+        """What goes over the wire, as far as it is sent."""
+        headers = {"Content-Type": "application/json", **self.headers, "Content-Length": str(len(self.body))}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"HTTP/1.1 {self.status} Scripted\r\n{lines}\r\n".encode("latin-1")
+        return head + self.body[: int(len(self.body) * self.sent)]
+
 
 @dataclass(frozen=True)
 class Request:
@@ -230,11 +238,6 @@ class _Connection(asyncio.Protocol):
         if reaction.reset:
             self.transport.abort()
             return
-        headers = {"Content-Type": "application/json", **reaction.headers, "Content-Length": str(len(reaction.body))}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"HTTP/1.1 {reaction.status} Scripted\r\n{lines}\r\n".encode("latin-1")
+        self.transport.write(reaction.response)
         if reaction.sent < 1:
-            self.transport.write(head + reaction.body[: int(len(reaction.body) * reaction.sent)])
             self.transport.close()
-            return
-        self.transport.write(head + reaction.body)
