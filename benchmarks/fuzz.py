@@ -98,6 +98,42 @@ def mutated(given: Any, rng: random.Random) -> Any:
     return value(rng)
 
 
+WRITTEN = r"""
+\frac{3}{4} ;; -\frac12\sqrt{3} ;; x^{2}+2x+1 ;; \sqrt[3]{x^2+1} ;; (-\infty, 3] \cup (5, \infty) ;; \{1, 2, 3\} ;;
+0.333 ;; 1,234,567 ;; 12.5\% ;; \$18.90 ;; 45^{\circ} ;; 5\text{ cm}^2 ;; 6.02e23 ;; 1 1/2 ;; 204_{5} ;; 3:4 ;;
+x=3,y=-1 ;; 2 or 3 ;; \begin{pmatrix}1 & 2 \\ 3 & 4\end{pmatrix} ;; \left(\frac{1}{2}, -3\right) ;;
+x \equiv 3 \pmod{7} ;; \log_2 8 ;; e^{i\pi} ;; \sin^2 x + \cos^2 x ;; n! ;; \binom{n}{2} ;; |x-1| \le 4 ;;
+1 \pm \sqrt{5} ;; \sum_{k=1}^{n} k^2 ;; \int_0^1 x^2 \, dx ;; \lim_{x \to 0} \frac{\sin x}{x} ;; f(x) = a x + b ;;
+\vec{v}_1 ;; \text{no solution} ;; The answer is $5$. ;; <answer>8</answer> ;; Thus $\boxed{\tfrac{7}{3}}$ ;;
+#### 72 ;; **73**
+"""
+PIECES = r"""
+\frac \sqrt \left \right \cdot \times \pm \mp \le \neq \approx \in \cup \sin \log \ln \pi \alpha \infty \text
+\mathrm \boxed \overline \quad \begin \begin{matrix} \end{matrix} \sum \int \lim \binom \circ \pmod \emptyset \%
+\$ \{ \} \\ \, \! \[ \] \( \) $$ ^{ _{ {,} 10^ 99999999 .5 1e9 :: √ π ∞ ≤ ± ² ½ ° ， （ ٣ − 答案是 and or cm <answer>
+####
+"""
+FORMULAS = [formula.strip() for formula in WRITTEN.split(";;")]
+LATEX = [*PIECES.split(), *"0123456789abcefinxyzABC+-*/=<>^_{}()[]|!,.;:&%$~'\\ \n", "\u0301", " and ", " or "]
+
+OPTIONS: list[dict[str, Any]] = [{}, {"rel_tol": 0.01, "order": "free", "shape": "loose"}, {"units": "required"}]
+
+
+def latex(rng: random.Random) -> str:
+    """LaTeX-like: a formula, a formula with something changed, or tokens in any order; now and then deep."""
+    kind = rng.random()
+    if kind < 0.01:
+        return rng.choice(LATEX) * rng.randrange(1, 400) + rng.choice(FORMULAS)
+    if kind < 0.45:
+        return "".join(rng.choice(LATEX) for _ in range(rng.randrange(1, 16)))
+    made = rng.choice(FORMULAS)
+    for _ in range(rng.randrange(4)):
+        start = rng.randrange(len(made) + 1)
+        end = min(len(made), start + rng.randrange(4))
+        made = made[:start] + rng.choice((rng.choice(LATEX), rng.choice(FORMULAS), "")) + made[end:]
+    return made
+
+
 METRICS = ["bleu", "gleu", "meteor", *(f"rouge_{number}" for number in (1, 2, 5)), "rouge_l"]
 EXTRACTS: list[Any] = [
     *("boxed", "fence", "final_line", "after_thinking", "json"),
@@ -243,11 +279,19 @@ def targets(rng: random.Random, folder: Path) -> dict[str, Callable[[], tuple[An
         read.check_names(values)
         return read.evaluate(values)
 
+    def throw_latex() -> Any:
+        grader, gold, answer = rng.choice(mathematics), latex(rng), latex(rng)
+        if rng.random() < 0.3:  # alike, so that what compares is reached
+            answer = mutated_text(gold, rng)
+        return (answer, gold), lambda: graded(grader, answer, {"gold": gold})
+
+    mathematics = [load({"type": "math", "reference": "{{item.gold}}", **options}) for options in OPTIONS]
     found = cases()
     examples = list(found.values())
     formula = "clip(0.8*rank^2 - min(a, 1), 0, if(a >= 0.5, 1, mean(a, b)))"
     return {
         **{name: throw_at(*case) for name, case in found.items()},
+        "latex": throw_latex,
         "definitions": throw_definition,
         "formulas": throw_text(evaluate, formula),
         "conditions": throw_text(

@@ -36,7 +36,14 @@ AT_ONCE = 50  # calls of a grader that waits, in one go of the event loop
 GENES = ["TGFBR2", "COL3A1", "FBN1", "ACTA2", "SMAD3", "MYH11", "SKI", "LOX", "PRKG1", "FOXE3"]
 SAMPLE = Sample(", ".join(GENES))
 GROUP = [Sample(gene) for gene in GENES[:8]]
-ITEM: Item = {"gene": "FBN1", "measured": "3.14", "pi": 3.14159, "choice": "The answer is (B).", "letter": "B"}
+ITEM: Item = {
+    "gene": "FBN1",
+    "measured": "3.14",
+    "pi": 3.14159,
+    "choice": "The answer is (B).",
+    "letter": "B",
+    "root": "\\frac{3+\\sqrt{5}}{2}",
+}
 
 EQUAL = {
     "type": "string_check",
@@ -84,6 +91,7 @@ def pair() -> tuple[float, float]:
 
 NAMED = re.compile(r"\bFBN\d")
 NUMBER = {"type": "number", "input": "{{item.measured}}", "reference": "{{item.pi}}", "abs_tol": 0.01}
+MATH = {"type": "math", "input": "so $\\boxed{1+\\frac{1+\\sqrt5}{2}}$.", "reference": "{{item.root}}"}
 CHOICE = {"type": "choice", "input": "{{item.choice}}", "reference": "{{item.letter}}"}
 LABEL = {"type": "classification", "input": "{{item.gene}}", "reference": "{{item.gene}}", "labels": GENES}
 
@@ -160,6 +168,7 @@ CASES: Mapping[str, tuple[Mapping[str, Any], str, Callable[[], Any]]] = {
     "one_of": ({"type": "one_of", "reference": ["FBN1", "SKI"]}, "in", lambda: SAMPLE.output_text in ("FBN1", "SKI")),
     "regex": ({"type": "regex", "pattern": NAMED.pattern}, "re", lambda: NAMED.search(SAMPLE.output_text)),
     "number": (NUMBER, "float and <=", lambda: abs(float(ITEM["measured"]) - ITEM["pi"]) <= 0.01),
+    "math": (MATH, "floats", lambda: abs((3 + 5**0.5) / 2 - (1 + (1 + 5**0.5) / 2)) < 1e-9),
     "choice": (CHOICE, "re", lambda: re.fullmatch(r".*\((\w)\).", ITEM["choice"])),
     "classification": (LABEL, "in", lambda: ITEM["gene"].lower() in GENES),
     "length": ({"type": "length", "unit": "words", "max": 20}, "split", lambda: len(SAMPLE.output_text.split()) <= 20),

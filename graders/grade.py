@@ -30,6 +30,7 @@ ERROR_KINDS: Mapping[str, str] = {
     "extraction_failed": "the output holds no answer where `extract` looks for one",
     "not_installed": "what this grader needs to run is not installed; the detail says how to get it",
     "invalid_reference": "the item's reference cannot be used: blank, of a wrong type, or not among what is allowed",
+    "undecided_equality": "an answer can neither be proved equal to the reference nor different from it",
     "nonfinite": "the score came out as NaN or infinite",
     "out_of_range": "the score lies outside the range the grader declares",
     "timeout": "the grader took longer than it may",

@@ -39,6 +39,7 @@ BUILT_IN: Mapping[str, str] = {
     "json_schema": "graders.structured.json_schema:JsonSchema",
     "label_model": "graders.model.label_model:LabelModel",
     "length": "graders.text.length:Length",
+    "math": "graders.math.math:Math",
     "max": "graders.algebra.combine:Max",
     "min": "graders.algebra.combine:Min",
     "multi": "graders.algebra.multi:Multi",

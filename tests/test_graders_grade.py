@@ -478,6 +478,7 @@ FIRST_LAW: list[dict[str, Any]] = [
     {"type": "json_schema", "input": "{{sample.output_text}}", "schema": "{{item.schema}}"},
     {"type": "pairwise", "model": "m", "output": "{{sample.output_json.gene}}", "against": "{{item.gene}}"},
     {"type": "number", "input": "{{sample.output_json.gene}}", "reference": "{{item.number}}"},
+    {"type": "math", "input": "{{item.gene}} {{sample.output_json.gene}}", "reference": "{{item.number}}"},
     {"type": "weighted_sum", **TWO_PARTS},
     {"type": "product", **TWO_PARTS},
     {"type": "min", **TWO_PARTS},

@@ -1,0 +1,1 @@
+"""Which piece of an output is its final answer."""

@@ -1,0 +1,1 @@
+"""Sums, integrals, limits and derivatives by sympy, in a process of its own."""

@@ -1,0 +1,1 @@
+"""Reading: from a mathematical text, LaTeX or plain, to its tree."""

@@ -1,0 +1,1 @@
+"""Whether two trees of any shape mean the same."""

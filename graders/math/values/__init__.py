@@ -1,0 +1,1 @@
+"""Whether two expressions have the same value."""
