@@ -18,6 +18,7 @@ check: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/graders.py
 	$(BIN)/python benchmarks/text_similarity.py
+	$(BIN)/python benchmarks/math_grader.py
 	$(BIN)/python benchmarks/grade_file.py
 	$(BIN)/python benchmarks/fuzz.py --inputs 1000000
 	$(BIN)/python benchmarks/rft_gain.py $(if $(PHENOPACKETS),--phenopackets $(PHENOPACKETS))

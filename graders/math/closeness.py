@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from graders.math.policy import Policy
+from graders.math.reading.units import Unit, compatible
 from graders.math.shapes.shapes import same
-from graders.math.tree import Node
+from graders.math.tree import Node, walk
 from graders.math.values.arithmetic import Budget
 from graders.math.values.balls import Unevaluable, at
 from graders.math.values.evaluate import Evaluator
@@ -26,15 +27,25 @@ def closeness(gold: Node, answer: Node, policy: Policy) -> tuple[float, str]:
 
     Two real numbers a and b: 1 - |a - b| / max(|a|, |b|), so 0 where one is zero or their signs differ. Lists, sets,
     tuples and matrices: twice the entries that are right over the entries of both (Dice 1945), in place where order
-    counts.
+    counts. Nothing where the numbers are the same, as then it is not the number that is wrong, nor where the two have
+    units of different dimensions.
     """
     if gold.head in _LISTS and answer.head in _LISTS:
         return _entries(gold, answer, policy)
     one, other = approximate(gold), approximate(answer)
-    if one is None or other is None or one * other <= 0:
+    if one is None or other is None or one * other <= 0 or one == other or not _comparable(gold, answer):
         return 0.0, ""
     gap = abs(one - other) / max(abs(one), abs(other))
     return 1 - gap, f"it is off by {gap:.3g} of the larger"
+
+
+def _comparable(gold: Node, answer: Node) -> bool:
+    mine, other = _unit(gold), _unit(answer)
+    return mine is None or other is None or compatible(mine, other)
+
+
+def _unit(node: Node) -> Unit | None:
+    return next((part.value for part in walk(node) if part.head == "quantity"), None)
 
 
 def _entries(gold: Node, answer: Node, policy: Policy) -> tuple[float, str]:

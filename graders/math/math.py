@@ -10,10 +10,11 @@ from pydantic import Field, model_validator
 from graders.grade import Grade, GradeError, GradingError
 from graders.grader import Grader
 from graders.math.answer.final_answer import Found, final_answer, reference_answer
-from graders.math.closeness import approximate, closeness
+from graders.math.closeness import closeness
 from graders.math.evaluated import unevaluated
 from graders.math.policy import Policy
 from graders.math.reading.parse import parse, parse_words
+from graders.math.shapes.decidable import is_decidable
 from graders.math.shapes.shapes import same
 from graders.math.tree import Node, Verdict
 from graders.math.values.balls import MissingLibrary, library
@@ -88,7 +89,7 @@ class Math(Grader):
         try:
             return self._compared(answer, found, reference)
         except MissingLibrary as problem:
-            raise GradingError("not_installed", str(problem)) from None
+            raise GradingError("not_installed", str(problem), "infra") from None
 
     def _found(self, text: str) -> Found:
         if self.answer == "whole":
@@ -114,6 +115,8 @@ class Math(Grader):
         if reference.tree is None:
             detail = f"the reference {short(reference.text)} is not read as mathematics: {reference.problem}"
             raise GradingError("invalid_reference", detail)
+        if reference.tree.head == "text" and not self.text:
+            raise GradingError("invalid_reference", f"the reference {short(reference.text)} is words; text is false")
         if self.form == "evaluated" and (left := unevaluated(answer)):
             return Grade(0.0, f"{extracted} leaves arithmetic to do: {left}", extracted=extracted)
         verdict = same(reference.tree, answer, self._policy)
@@ -128,7 +131,7 @@ class Math(Grader):
         why = f"{extracted} is not {right}: {verdict.why} (rule: {found.rule})"
         if verdict.outcome == "undecided":
             return self._undecided(verdict, answer, found, gold)
-        if self.partial_credit:
+        if self.partial_credit and verdict.step != "chain":
             share, reason = closeness(gold, answer, self._policy)
             if share:
                 credit = self.partial_credit * share
@@ -138,7 +141,7 @@ class Math(Grader):
     def _undecided(self, verdict: Verdict, answer: Node, found: Found, gold: Node) -> Grade:
         """A decided 0 where the answer is what cannot be decided; undecided where the reference is."""
         why = f"{written(answer)} is neither proved equal to {written(gold)} nor different: {verdict.why}"
-        if approximate(gold) is not None:
+        if is_decidable(gold):
             return Grade.failed("undecided_equality", f"{why} (rule: {found.rule})", extracted=written(answer))
         return Grade(None, why, GradeError("undecided_equality", "grader", why), extracted=written(answer))
 
