@@ -14,7 +14,7 @@ from graders.math.answer.dressing import undressed
 from graders.math.answer.final_answer import final_answer, reference_answer
 
 WORDS = re.compile(r"\\(?:text|mbox)\{[^{}]*\}|\\[A-Za-z]+")
-KNOWN = frozenset(("and", "or", "sin", "cos", "percent", "pct", "kg", "km"))
+KNOWN = frozenset(("and", "or", "sin", "cos", "percent", "pct", "kg", "km", "cm"))
 
 
 def reads(candidate: str) -> bool:
@@ -33,8 +33,8 @@ def reads(candidate: str) -> bool:
         (r"\boxed{1} and \boxed{2} and \boxed{3}", "1, 2, 3", "boxes"),
         (r"\[\boxed{1} \quad \text{or} \quad \boxed{-2}.\]", "1, -2", "boxes"),
         (r"\boxed{3} 和 \boxed{4}", "3, 4", "boxes"),
-        (r"\boxed{1} papers and \boxed{2} bins", "1, 2", "boxes"),
-        (r"\boxed{1} no no no no no \boxed{2}", "2", "box"),
+        (r"\boxed{1} hens and \boxed{2} pigs", "1, 2", "boxes"),
+        (r"\boxed{1} which is odd \boxed{2}", "2", "box"),
         (r"$y_1 = \boxed{x}$ and $y_2 = \boxed{2x}$", "y_1 = x, y_2 = 2x", "boxes"),
         (r"\boxed{a}\implies\boxed{b}", "b", "box"),
         (r"$\boxed{1}$. And $\boxed{2}$", "2", "box"),
@@ -92,6 +92,87 @@ def test_the_first_rule_that_applies_gives_the_final_answer(text: str, answer: s
     assert final_answer(text, reads)[:2] == (answer, rule)
 
 
+# text, answer, rule
+SAID = [
+    (r"\boxed{\text{The answer is 42}}", "42", "box"),
+    (r"\boxed{\text{Answer: } 5}", "5", "box"),
+    (r"\boxed{\text{The vertex is } (2,3)}", "(2,3)", "box"),
+    (r"\boxed{\text{The answer is 7 or 8}}", "7 or 8", "box"),
+    (r"\boxed{\text{The answer is not 7}}", r"\text{The answer is not 7}", "box"),
+    (r"\boxed{\text{Option B}}", "B", "box"),
+    (r"The area is $\boxed{12}$. The answer is (C).", "(C) 12", "box"),
+    (r"The area is $\boxed{12}$, answer choice **C**.", "(C) 12", "box"),
+    (r"\boxed{12}. The answer is A or B.", "12", "box"),
+    (r"\boxed{12}. Option A is wrong.", "12", "box"),
+    ("First root: \\boxed{2}\n\nSecond root: \\boxed{3}", "2, 3", "boxes"),
+    ("First try: \\boxed{2}\n\nSecond try: \\boxed{3}", "3", "box"),
+    ("The answer is option (C).", "(C)", "statement"),
+    ("Answer: (C) It is always even", "(C) It is always even", "statement"),
+    ("The correct answer is **C) 12**", "C) 12", "statement"),
+    ("The answer is (C) 12, or maybe (D) 13.", "C, D", "statement"),
+    ("Ans: 42", "42", "statement"),
+    ("Q: how many?\nA: 42", "42", "statement"),
+    ("The means: 5", "5", "number"),
+    ("The answer is $12\\pi$, or about 37.7.", "12\\pi", "statement"),
+    ("The answer is 7 or about 8.", "7 or about 8", "statement"),
+    ("The answer is 7, maybe 8.", "7, maybe 8", "statement"),
+    ("The length is 42 cm, i.e. 0.42 m.", "42 cm", "number"),
+    ("So the area is 12π, about 37.7.", "12π", "number"),
+    ("The side is $2\\sqrt3$ cm, approximately $3.46$ cm.", "2\\sqrt3", "formula"),
+    ("We found 7 or about 8.", "7 or about 8", "number"),
+    ("#### Solution\nWe add. The answer is 42.", "42", "statement"),
+    ("#### Final Answer\n42", "42", "hashes"),
+    ("#### 42\n\n#### Explanation\nIt is so.", "42", "hashes"),
+    ("So x = 2 or x = 3.", "x = 2 or x = 3", "number"),
+    ("**x = 2** or **x = 3**", "x = 2 or x = 3", "bold"),
+    ("The roots:\n- $x=2$\n- $x=3$", "x=2, x=3", "formula"),
+    ("Given:\n- $a=1$\n- $x=42$", "x=42", "formula"),
+    ('{"answer": "2*sqrt(3)"}', "2*sqrt(3)", "json"),
+    ('{"answer": [2, 3]}', "2, 3", "json"),
+    ('{"answer": "42 apples", "steps": 3}', "42 apples", "json"),
+    ('{"final_answer": "\\frac{1}{2}"}', "\\frac{1}{2}", "json"),
+    ('Here:\n```json\n{"steps": 3, "answer": "\\\\frac{1}{2}"}\n```', "\\frac{1}{2}", "json"),
+    ("The answer is 42.\n\nQ: What is 3?\nA: The answer is 3.", "42", "statement"),
+    ("#### 42\n\nQuestion: what\n#### 7", "42", "hashes"),
+    ("So $x=42$. $\\blacksquare$", "x=42", "formula"),
+    ("So \\[ x = 42 \\quad\\checkmark \\]", "x = 42", "display"),
+    ("So \\[ \\implies x=42 \\]", "x=42", "display"),
+    ("There were 42 apples in the 3 baskets.", "42", "number"),
+    ("42 of the 100 students passed.", "42", "number"),
+    ("Step 3: 6 x 7 = 42", "6×7 = 42", "number"),
+    ("The maximum is $3$, attained at $n=2$.", "3", "formula"),
+    ("最大值为 $3$，此时 $n=2$。", "3", "formula"),
+    ("Hence $f(x)=2x$ for all $x$.", "f(x)=2x", "formula"),
+]
+
+
+@pytest.mark.parametrize(("text", "answer", "rule"), SAID)
+def test_remarks_conditions_headings_and_run_on_text_are_not_the_answer(text: str, answer: str, rule: str) -> None:
+    assert final_answer(text, reads)[:2] == (answer, rule)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"52 \text{ base } 8!",
+        r"12:30 p.m.",
+        r"\frac{1}{2} for all n",
+        "10 ft by 18 ft",
+        "t(0,4] for",
+        "The bulb is 0.625 centimeters above it.",
+    ],
+)
+def test_no_piece_is_taken_out_of_a_bare_reference(text: str) -> None:
+    assert reference_answer(text, reads).text == undressed(text)
+    assert final_answer(rf"\boxed{{{text}}}", reads).text == undressed(text)
+
+
+def test_a_formula_is_taken_out_of_a_reference_that_is_a_worked_solution() -> None:
+    assert reference_answer("We have $x+1=3$. Then subtract one. So $x=2$.", reads).text == "x=2"
+    assert reference_answer("$f(x)=2x$ for all $x$", reads).text == "f(x)=2x for all x"
+    assert reference_answer("<answer>10 ft by 18 ft</answer>", reads).text == "10 ft by 18 ft"
+
+
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
@@ -108,6 +189,14 @@ def test_the_first_rule_that_applies_gives_the_final_answer(text: str, answer: s
         ("उत्तर: ४२", "42"),
         ("답: 42", "42"),
         ("答え：42", "42"),
+        ("答：42。", "42"),
+        ("答えは42です。", "42"),
+        ("答えは **42** です。", "42"),
+        ("정답은 42입니다.", "42"),
+        ("【答案】42", "42"),
+        ("故选：C", "C"),
+        ("因此选A。", "A"),
+        ("答案选A", "A"),
         ("Đáp án là 42.", "42"),
         ("Cevap: 42", "42"),
     ],
@@ -183,7 +272,7 @@ def test_any_text_gives_an_answer_from_its_own_signs_or_a_lookup_error(text: str
         except LookupError:
             continue
         assert found.text
-        assert set(found.text) <= set(text) | set("0123456789.,%= ")
+        assert set(found.text) <= set(text) | set("0123456789.,%= ×()")
 
 
 HOSTILE = [
@@ -216,6 +305,15 @@ HOSTILE += [
     "\\begin{align}",
     "答",
     "٣",
+    "\n\nQ: ",
+    '{"answer": ',
+    "\nA: ",
+    "#### Answer\n",
+    "- $x=1$\n",
+    "**1** or ",
+    "1, about ",
+    "First root: \\boxed{1}\n",
+    "(A) ",
 ]
 
 

@@ -35,10 +35,15 @@ class Node(NamedTuple):
         `union` `intersection` n-ary; `minus` (a, b); `builder` (element, condition)
         `domain`    value: "R", "N", "Z", "Q", "C" or "empty"
         `matrix`    of `row`; `ratio` a : b : ...
-        `relation`  a chain of args; value: the signs between them, from RELATIONS
+        `relation`  a chain of args; value: the signs between them, from RELATIONS; of a value with a name
+                    in words the first arg is a `text`
         `congruent` (a, b, modulus) or (a, modulus) for a bare residue
         `piecewise` of `case` (value, condition)
         `text`      value: words, as written
+    Readings
+        `choice`    (answer); value: the letter of a choice, A to H; the answer that stands behind it
+        `given`     (body, condition): what holds where the condition does, a tree or `text`; or a comment, as `text`
+        `readings`  at the top alone: the trees of a text that can be read in two ways
     """
 
     head: str

@@ -25,6 +25,7 @@ _JOINED = {"list": ("", ", ", ""), "tuple": ("(", ", ", ")"), "bracket": ("[", "
     "case": ("", " if ", ""),
     "piecewise": ("{", "; ", "}"),
     "readings": ("", " or ", ""),
+    "given": ("", ", ", ""),
 }
 
 
@@ -143,6 +144,8 @@ def _open(node: Node, pieces: list[str], room: list[int]) -> None:
         _between(args, [f" {_SIGNS.get(sign, sign)} " for sign in value], 0, pieces, room)
     elif head in ("pm", "mp") and len(args) == 2:
         _between(args, [" ± " if head == "pm" else " ∓ "], _PRODUCT, pieces, room)
+    elif head == "root" and _is_two(args[1]):
+        _open(Node("call", args[:1], "sqrt"), pieces, room)
     elif head in _WRAPPED:
         before, after = _WRAPPED[head](value)
         _put(before, pieces, room)
@@ -152,6 +155,10 @@ def _open(node: Node, pieces: list[str], room: list[int]) -> None:
         _put(f"{value if head in ('call', 'apply') else head}(", pieces, room)
         _between(args, [", "] * len(args), 0, pieces, room)
         _put(")", pieces, room)
+
+
+def _is_two(node: Node) -> bool:
+    return node.head == "number" and bool(node.value.value == 2)
 
 
 def _add(args: tuple[Node, ...], pieces: list[str], room: list[int]) -> None:
@@ -171,6 +178,7 @@ _WRAPPED: dict[str, Callable[[Any], tuple[str, str]]] = {
     "labelled": lambda value: ("", f" {value}"),
     "interval": lambda value: (str(value)[:1], str(value)[1:]),
     "congruent": lambda value: ("congruent(", ")"),
+    "choice": lambda value: (f"({value}) ", ""),
 }
 
 
@@ -198,6 +206,6 @@ def kind(node: Node) -> str:
         return f"a {len(node.args)} by {len(node.args[0].args)} matrix"
     if head == "relation":
         return "an equation" if set(node.value) == {"="} else "a relation"
-    if head == "named":
-        return kind(node.args[1])
+    if head in ("named", "given", "choice") and node.args:
+        return kind(node.args[head == "named"])
     return written(node) if head in _NAMED else "one value"

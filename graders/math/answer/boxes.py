@@ -21,9 +21,15 @@ NAMED = re.compile(r"(?:^|[\s$(,])([A-Za-z](?:_(?:\w|\{\w{1,9}\}))?(?:\([a-z]\))
 COMMAND = re.compile(r"\\(?:text|mbox|textrm|textbf)\b|\\(?:quad|qquad|[,;: $()\[\]\\])")
 DIVIDER = re.compile(r"\+{3,}|-{3,}|={3,}|~{3,}|_{3,}|#{3,}")
 WORD = re.compile(r"[^\W\d_]+")
+# What counts the members of one answer: "Second root: ".
+COUNTED = re.compile(
+    r"(?P<order>first|second|third|fourth|fifth|1st|2nd|3rd|4th)\s(?:root|value|zero|number|solution|point|integer|angle)"
+    r"(?:\sis)?\s?[:=]?\s?[$*]{0,4}\s?(?:[a-z](?:_\{?\d\}?)?\s?=\s?)?$",
+    re.IGNORECASE,
+)
 GAP = 120  # characters between boxes that make one list
 GAP_WORDS = 5
-SENTENCE_END = re.compile(r"[.!?](?=[\s\"”*'»)]|$)|[。！？।؟\n]")
+SENTENCE_END = re.compile(r"(?<!\bi\.e)(?<!\be\.g)[.!?](?=[\s\"”*'»)]|$)|[。！？।؟\n]")
 
 
 class _Box(NamedTuple):
@@ -52,11 +58,21 @@ def boxed(text: str) -> tuple[str, int, int]:
         if box.end > boxes[0].start:
             boxes = [box, *(other for other in boxes if other.start >= box.end)]
             end = max(end, box.end)
-        elif joined(text[box.end : boxes[0].start]):
+        elif joined(text[box.end : boxes[0].start]) or _counted(text, box, boxes[0]):
             boxes.insert(0, box)
         else:
             break
     return _box_text(text, boxes), end, len(boxes)
+
+
+def _counted(text: str, box: _Box, following: _Box) -> bool:
+    """Whether two boxes are counted off, as the first root and the second, with nothing else between."""
+    before = COUNTED.search(text, max(0, box.start - 40), box.start)
+    after = COUNTED.search(text, max(box.end, following.start - 40), following.start)
+    if not before or not after or before["order"].lower() == after["order"].lower():
+        return False
+    between = text[box.end : after.start()]
+    return len(between) <= GAP and not between.translate(JOINED).strip(" .-#")
 
 
 def _box_before(text: str, stop: int, floor: int = 0) -> _Box | None:

@@ -16,7 +16,8 @@ VALUE = re.compile(rf"\s*(?:[-+−±(（[|{{]\s?)*(?:[{CURRENCY}]?\d|\.\d|[{CURR
 DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]")
 DOUBLED = re.compile(r"(?<!\\)\\\\(?=[A-Za-z])")  # a command as JSON escapes it
 SINGLE = re.compile(r"(?<!\\)\\(?=[A-Za-z])")
-LEADING = re.compile(r"\s*\\(?:displaystyle|textstyle)\b\s*")
+LEADING = re.compile(r"\s*(?:\\(?:displaystyle|textstyle|implies|Rightarrow|Longrightarrow|therefore)\b|[⇒∴])\s*")
+END_MARKS = (r"\blacksquare", r"\square", r"\checkmark", r"\qed", r"\Box", "✓", "∎", "■", "✅")
 SIGNS = re.compile(r"[\d\\=+^<>√π∞]")
 NARRATIVE = re.compile(
     r"(?<!\\)\b(?:so|we|is|are|was|the|therefore|thus|hence|because|which|then|since|that|this|there|it|you|she|he|they|has|have"
@@ -43,8 +44,10 @@ def undressed(text: str) -> str:
             if DOUBLED.search(text) and not SINGLE.search(text):
                 text = text.replace("\\\\", "\\")
             text = DELIMITERS.sub("", text)
-            if found := LEADING.match(text):
-                text = text[found.end() :]
+        if text[:1] in "\\⇒∴" and (found := LEADING.match(text)):
+            text = text[found.end() :] or text
+        if text.endswith(END_MARKS):
+            text = _unmarked_end(text)
         if "$" in text:
             text = _without_dollars(text)
         if text.endswith("**") and text.count("**") % 2:
@@ -54,6 +57,15 @@ def undressed(text: str) -> str:
         if text == before:
             break
     return text if text.isascii() else _ascii_digits(text)
+
+
+def _unmarked_end(text: str) -> str:
+    """The text without the sign that ends a proof, where more stands before it."""
+    mark = next(mark for mark in END_MARKS if text.endswith(mark))
+    bare = text[: -len(mark)].rstrip()
+    for space in (r"\qquad", r"\quad", r"\;", r"\,", r"\ "):
+        bare = bare.removesuffix(space).rstrip()
+    return bare if bare and bare[-1] not in "+-*/=<>^_{(" else text
 
 
 def _unpointed(text: str) -> str:
@@ -86,7 +98,7 @@ def _without_dollars(text: str) -> str:
     plain = text.count("$") - text.count("\\$")
     paired = sum(4 if text.startswith("$$", formula.start) else 2 for formula in formulas(text) if formula.dollars)
     if plain and paired == plain:
-        return text.replace("\\$", "\0").replace("$", "").replace("\0", "\\$")
+        return "\\$".join(piece.replace("$", "") for piece in text.split("\\$"))
     if text[-1] == "$" and not text[:-1].rstrip()[-1:].isdigit() and not text.endswith("\\$"):
         text = text[:-1].rstrip("$")
     if text[:1] == "$" and ("\\" in text or not VALUE.match(text.lstrip("$")[:1] or "x")):

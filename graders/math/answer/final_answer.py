@@ -7,6 +7,7 @@ applies decides:
 | ---------------- | ----------------------------------------------------------------------------------------------- |
 | `final answer`   | what "Final answer:" and its like say behind the last box, where that is mathematics            |
 | `box`            | the last `\boxed{...}` or `\fbox{...}`; an empty or unclosed one is no answer                   |
+| `json`           | `answer`, `final_answer`, `result` or `solution` of a JSON object that is all of the text       |
 | `boxes`          | the last boxes as one list, where only a few words with "and", "or" or a comma stand between    |
 | `tag`            | the last `<answer>...</answer>`, by the rules below within it                                   |
 | `hashes`         | the line behind the last `####`                                                                 |
@@ -25,49 +26,40 @@ in what it reads: marks are looked for from the end, all else in the last 20,000
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from itertools import pairwise
 from typing import NamedTuple
 
-from graders.math.answer.boxes import (
-    BOX_MARKS,
-    BOX_PERCENT,
-    LONGEST,
-    MOST_BOXES,
-    OPENING,
-    SENTENCE_END,
-    TAIL,
-    WORD,
-    boxed,
-    joined,
-    sign_of,
-)
-from graders.math.answer.dressing import CURRENCY, SIGNS, VALUE, Reads, undressed, unless_prose
-from graders.math.answer.formulas import Formula, formulas, last_line
-from graders.math.answer.phrases import ANSWER, CONCLUDES, COPULA, FINAL_ANSWER, HOPE, JOINERS, LINK, OR
+from graders.math.answer.boxes import BOX_MARKS, LONGEST, OPENING, SENTENCE_END, TAIL, WORD, boxed
+from graders.math.answer.dressing import END_MARKS, SIGNS, VALUE, Reads, undressed, unless_prose
+from graders.math.answer.formulas import formulas, last_line
+from graders.math.answer.phrases import ANSWER, CONCLUDES, COPULA, FINAL_ANSWER, HOPE
+from graders.math.answer.pieces import SHORT, joined_formulas, leading, number_of, only_joins
+from graders.math.answer.records import record_answer
+from graders.math.answer.statements import CHANGED_BEFORE, in_words, letter_behind, said, stated, value_of
 from graders.text.finders import without_thinking
 
-SHORT = 400  # characters of a text that may be words alone, or a bold answer
 BARE = 2_000  # characters of a text that may be a bare answer
+GUESSED = frozenset(("number", "formula", "display", "bold", "conclusion"))
+MOST_TRIES = 8
 
+STRUCK = re.compile("[0-9][\u0335-\u0338]")
+BARE_NUMBER = re.compile(r"[-+]?[\d.,/]{1,40}")
+DENIES_BOX = re.compile(r"(?:\bnot|\bnever|n['’]t|\\neq?|≠|\\sqrt\s?\{|\\frac\s?\{)\s?\$?$")
+NEGATES_BOX = re.compile(r"(?:^|[=$(\s\[])\s?[-−]$")
+RAISES_BOX = re.compile(r"\s?(?:!|\^(?!\s?\{?\s?(?:\\circ|\\degree)))")
+OR_BEHIND = re.compile(r"[\s$)\]\\]{0,6}\b(?:or|oder|ou|或)\b[\s$]{0,3}([-+]?\d[\d.,/]{0,20})(?![\w.])")
 TEMPLATE_MARK = re.compile(r"<\|[a-z_]{3,20}\|>(?:user|assistant|system)?|</s>|<end_of_turn>|<eos>")
-SIGNED = r"(?<![\w)\]}.,])[-+−–]\s?"
-DIGITS = r"\d[\d.,]*(?:(?:[ \u00a0\u202f]\d{3}(?!\d))+(?:[.,]\d+)?)?(?:[eE][-+]?\d+)?(?:\s?/\s?\d+)?"
-NUMBER = re.compile(
-    rf"(?:{SIGNED})?[{CURRENCY}]?(?<![A-Za-z_\d])(?<!\d[.,])(?:{DIGITS}|\.\d+)"
-    rf"(?:\s?(?:\\?%|٪|percent\b|pct\b|[{CURRENCY}]))?"
+NEXT_QUESTION = re.compile(
+    r"\n[ \t]{0,20}\n[*#_ ]{0,6}(?:Q|Question|Problem|Human|User|Instruction)(?: \d{1,4})?[*_]{0,3}[:：]"
 )
-DENIED = re.compile(r"[*_ ]{0,3}not\b")
-LONE_LETTER = re.compile(r"(?<=\s)[aAI]\.?$")  # a word at the end of a piece of prose, not a variable
-SUFFIX = re.compile(r"[^\W\d_]{1,12}[²³]?")
-FILLER = re.compile(
-    r"[\s:：=*_~≈]*(?:(?:about|approximately|exactly|simply|just|around|roughly|therefore|thus|hence|then|environ|etwa|约)\b[\s:]*)?"
+HEADING = re.compile(
+    r"(?:(?:final|full|short|the|detailed|worked)\s)?(?:step|case|part|solution|answer|conclusion|result|explanation"
+    r"|verification|reasoning|summary|check|proof|note|analysis|calculation|method|approach|problem|question|given)s?"
+    r"(?:\s\d{1,3})?",
+    re.IGNORECASE,
 )
-# A stretch of formula outside delimiters: letters only where an operator or a digit stands beside them.
-RUN = re.compile(
-    r"(?:\\[A-Za-z]+(?:\{[A-Za-z .]*\})?|\\[,;:!%{} ]|[\d.,+\-−*/^_=<>≤≥≠≈(){}\[\]|!%°²³√π∞×÷·±\s&（），]"
-    r"|(?<=[\d+\-*/^_=({\[|)}])[A-Za-z](?![A-Za-z])"
-    r"|(?<![A-Za-z'’])[A-Za-z](?=[ ]?[=<>+*/^_≤≥≈(\-])"
-    r"|(?<=[=<>+*/\-] )[A-Za-z](?![A-Za-z]))+"
-)
+ANSWER_LINE = re.compile(r"[*_ ]{0,3}(?:A|Ans)[*_. ]{0,3}[:：][*_ ]{0,3}")
 
 
 class Found(NamedTuple):
@@ -83,14 +75,18 @@ def final_answer(text: str, reads: Reads) -> Found:
 
     LookupError, with the reason as a clause, where there is none.
     """
-    body = _body(text)
     reads = unless_prose(reads)
+    body = _body(text, reads)
+    if not body.isascii() and STRUCK.search(body):
+        raise LookupError("a digit is struck out")
+    if record := record_answer(body.strip()):
+        return Found(_of_record(record, reads), "json")
     content, boxed_end, count = boxed(body)
-    box = Found(content, "box" if count == 1 else "boxes") if count else None
+    box = _box(_in_place(content, body, boxed_end), count, body[boxed_end:], reads) if count else None
     tagged, hashed = _tagged(body, reads), _hashed(body, reads)
     marks = [found for found in (box, tagged, hashed) if found]
-    if box and (stated := _stated(body, boxed_end, FINAL_ANSWER, reads, words=False)):
-        marks[0] = Found(stated, "final answer")
+    if box and (last := stated(body, boxed_end, FINAL_ANSWER, reads, words=False)):
+        marks[0] = Found(last, "final answer")
     if not marks:
         return _in_text(body, reads)
     first, *others = marks
@@ -103,14 +99,24 @@ def final_answer(text: str, reads: Reads) -> Found:
 def reference_answer(text: str, reads: Reads) -> Found:
     r"""The answer that a reference gives: bare, in `$...$`, in a box, or at the end of a worked solution.
 
-    An unclosed box is read to its end; where nothing is found, the whole text is the answer.
-    LookupError for a blank text, or an answer of more than 10,000 characters.
+    A number or a formula is taken out of a reference only where it is a worked solution of several sentences; else
+    all of the reference is the answer. An unclosed box is read to its end. LookupError for a blank text, or an answer
+    of more than 10,000 characters.
     """
+    prose = unless_prose(reads)
     bare = undressed(text) if len(text) <= LONGEST else ""
-    if bare and not any(mark in text for mark in BOX_MARKS) and reads(bare):
-        return Found(bare, "whole")
+    boxes = any(mark in text for mark in BOX_MARKS)
+    if bare and not boxes and reads(bare):
+        return Found(in_words(bare, prose), "whole")
+    if not boxes and (line := _hash_line(text, prose)):
+        return Found(line, "hashes")
     try:
-        return final_answer(text, reads)._replace(also=())
+        found = final_answer(text, reads)
+        if found.rule == "tag" and not boxes:
+            return reference_answer(_tag_content(text), reads)._replace(rule="tag")
+        if not bare or found.rule not in GUESSED or (found.rule != "number" and _is_worked(text)):
+            return found._replace(also=())
+        return Found(in_words(bare, prose), "whole")
     except LookupError:
         start = max(map(text.rfind, BOX_MARKS))
         opening = OPENING.search(text, start) if start >= 0 else None
@@ -122,8 +128,47 @@ def reference_answer(text: str, reads: Reads) -> Found:
         return Found(whole, "box" if opening else "whole")
 
 
-def _body(text: str) -> str:
-    """The text without its thinking part and the marks of a chat template."""
+def _is_worked(text: str) -> bool:
+    """Whether a reference is a solution of several sentences, or one displayed formula and nothing else."""
+    spans = formulas(text)
+    if len(spans) == 1 and spans[0].display and not (text[: spans[0].start] + text[spans[0].end :]).strip():
+        return True
+    pieces = [text[before.end : after.start] for before, after in pairwise(spans)]
+    outside = [text[: spans[0].start], *pieces, text[spans[-1].end :]] if spans else [text]
+    return sum(len(SENTENCE_END.findall(piece)) for piece in outside) > 1
+
+
+def _in_place(content: str, text: str, end: int) -> str:
+    """What a box holds, with the sign before it and the other value that "or" puts behind it.
+
+    LookupError where what stands around the box denies it or makes another value of it.
+    """
+    start = max(text.rfind(mark, 0, end) for mark in BOX_MARKS)
+    before = text[max(0, start - 12) : start].rstrip()
+    if DENIES_BOX.search(before) or RAISES_BOX.match(text, end):
+        raise LookupError("what stands around the last box denies it or makes another value of it")
+    if NEGATES_BOX.search(before):
+        content = f"-{content}"
+    other = OR_BEHIND.match(text, end)
+    return f"{content} or {other[1]}" if other else content
+
+
+def _box(content: str, count: int, behind: str, reads: Reads) -> Found:
+    """What a box says; with the letter of the choice that the text behind it names."""
+    if count > 1:
+        return Found(content, "boxes")
+    content = said(content, reads)
+    letter = letter_behind(behind, content)
+    return Found(f"({letter}) {content}" if letter else content, "box")
+
+
+def _of_record(value: str, reads: Reads) -> str:
+    content, _, count = boxed(value)
+    return content if count else said(undressed(value), reads) or value
+
+
+def _body(text: str, reads: Reads) -> str:
+    """The text without its thinking part, the marks of a chat template, and further questions behind its answer."""
     if "<think" in text:
         for tag in ("think", "thinking"):
             if text.rfind(f"<{tag}>") > text.rfind(f"</{tag}>"):
@@ -133,135 +178,87 @@ def _body(text: str) -> str:
         start = 0
         for mark in TEMPLATE_MARK.finditer(text):
             if text[start : mark.start()].strip():
-                return text[start : mark.start()]
+                return _without_run_on(text[start : mark.start()], reads)
             start = mark.end()
         text = text[start:]
     if not text.strip():
         raise LookupError("the output is blank")
+    return _without_run_on(text, reads)
+
+
+def _without_run_on(text: str, reads: Reads) -> str:
+    """The text up to where it goes on to another question, as a base model does, if an answer stands before that."""
+    if "\n" not in text or (":" not in text and "：" not in text):
+        return text
+    for place, question in enumerate(NEXT_QUESTION.finditer(text)):
+        before = text[: question.start()]
+        if place == MOST_TRIES:
+            break
+        if any(mark in before for mark in (*BOX_MARKS, "####", "</answer>")):
+            return before
+        with suppress(LookupError):
+            if stated(before, 0, ANSWER, reads, words=False):
+                return before
     return text
 
 
 # Tags, hashes and statements
 
 
-def _tagged(text: str, reads: Reads) -> Found | None:
+def _tag_content(text: str) -> str:
+    """What the last `<answer>` holds, "" where there is none."""
     end = text.rfind("</answer>")
     start = text.rfind("<answer>", max(0, end - LONGEST), end) if end >= 0 else -1
     if start < 0:
-        return None
+        return ""
     content = text[start + len("<answer>") : end]
     if not content.strip():
         raise LookupError("the last <answer> is empty")
+    return content
+
+
+def _tagged(text: str, reads: Reads) -> Found | None:
+    content = _tag_content(text)
+    if not content:
+        return None
     box, _, count = boxed(content)
-    return Found(box if count else _in_text(content, reads).text, "tag")
+    return Found(said(box, reads) if count else _in_text(content, reads).text, "tag")
 
 
 def _hashed(text: str, reads: Reads) -> Found | None:
-    start = text.rfind("####")
-    if start < 0:
-        return None
-    line = text[start + 4 : start + 4 + LONGEST].lstrip("# \t").split("\n", 1)[0]
-    candidate = undressed(line)
+    candidate = _hash_line(text, reads)
     return Found(candidate, "hashes") if candidate and reads(candidate) else None
 
 
-def _stated(text: str, begin: int, phrases: tuple[str, ...], reads: Reads, words: bool) -> str | None:
-    """What the last statement of an answer behind `begin` says."""
-    begin = max(begin, len(text) - TAIL)
-    tail = text[begin:].lower()
-    if len(tail) != len(text) - begin:  # a letter whose small form is longer
-        tail = text[begin:]
-    ends = [(place + len(phrase), phrase) for phrase in phrases if (place := tail.rfind(phrase)) >= 0]
-    for end, phrase in sorted(ends, reverse=True):
-        for _ in range(4):
-            link = LINK.match(text, begin + end)
-            after = link.end() if link else -1
-            if words and link and DENIED.match(text, after):
-                raise LookupError("the last statement says only what the answer is not")
-            value = _value_of(text[after : after + LONGEST], reads, words) if after >= 0 else None
-            if value and (words or len(value) <= 2 or SIGNS.search(value)):
-                return value
-            place = tail.rfind(phrase, 0, end - 1)
-            if place < 0:
-                break
-            end = place + len(phrase)
-    return None
+def _hash_line(text: str, reads: Reads) -> str:
+    """The line behind the last `####` that is no heading; what an answer's heading stands over; or ""."""
+    end = len(text)
+    for _ in range(MOST_TRIES):
+        start = text.rfind("####", 0, end)
+        if start < 0:
+            return ""
+        line, _, below = text[start + 4 : start + 4 + LONGEST].lstrip("# \t").partition("\n")
+        candidate = undressed(line)
+        is_heading = HEADING.fullmatch(candidate) or (
+            line.rstrip(" *_").endswith((":", "：")) and not SIGNS.search(candidate)
+        )
+        if not is_heading:
+            return candidate if reads(candidate) else _numbers_alone(candidate) or candidate
+        if "answer" in candidate.lower() or "result" in candidate.lower():
+            first = undressed(below.lstrip().partition("\n")[0])
+            if first and reads(first):
+                return first
+        if _says_or_none(text[start + 4 :], reads):
+            return ""
+        end = start
+    return ""
 
 
-def _value_of(piece: str, reads: Reads, words: bool) -> str | None:
-    """The answer in what follows a statement's verb or colon."""
-    filler = FILLER.match(piece)
-    piece = piece[filler.end() :] if filler else piece
-    sentence, spans = _sentence(piece)
-    whole = undressed(sentence)
-    if not whole:
+def _says_or_none(text: str, reads: Reads) -> str | None:
+    try:
+        return stated(text, 0, ANSWER, reads, words=True)
+    except LookupError:
         return None
-    if reads(whole):
-        return whole
-    if not VALUE.match(sentence):
-        for copula in reversed(list(COPULA.finditer(sentence))):
-            inside = any(span.start < copula.end() <= span.end - 1 for span in spans)
-            if not inside and VALUE.match(sentence, copula.end()):
-                return _leading(sentence[copula.end() :], reads)
-        if spans:
-            return _joined_formulas(sentence, spans)
-        if number := _number(sentence, reads):
-            return number
-        return whole if words and len(whole) <= 60 else None
-    return _leading(sentence, reads)
-
-
-def _leading(sentence: str, reads: Reads) -> str | None:
-    """The value with which a sentence begins, or all of it where that reads."""
-    whole = undressed(sentence)
-    if reads(whole):
-        return whole
-    spans = formulas(sentence)
-    if spans and not sentence[: spans[0].start].strip(" *_\"'“"):
-        stop = _run_of(sentence, spans, 0)
-        value, rest = undressed(sentence[spans[0].start : spans[stop].end]), sentence[spans[stop].end :]
-        end = spans[stop].end
-        if percent := BOX_PERCENT.match(rest):
-            value += sign_of(percent)
-    else:
-        run = RUN.match(sentence)
-        number = NUMBER.match(sentence.lstrip())
-        value = next((piece for piece in _shorter(run[0]) if reads(piece)), "") if run else ""
-        if number and not value:
-            value = undressed(number[0])
-        end = run.end() if run else 0
-        rest = sentence[end:]
-    hedge = OR.match(rest)
-    if hedge and VALUE.match(rest, hedge.end()):
-        other = NUMBER.search(rest, hedge.end())
-        return undressed(sentence[: end + other.end()] if other else sentence)
-    return value or None
-
-
-def _shorter(run: str) -> list[str]:
-    """A run of signs as it stands, without unpaired brackets at its ends, and what is right of its last equals sign."""
-    whole = undressed(run.strip(" =:&\n\t"))
-    bare = whole
-    for opening, closing in ("[]", "()"):
-        lacking = bare.count(closing) - bare.count(opening)
-        if lacking > 0 and bare.endswith(closing):
-            bare = bare[:-1].rstrip(" =")
-        elif lacking < 0 and bare.startswith(opening):
-            bare = bare[1:].lstrip(" =")
-        elif bare.startswith(opening) and bare.endswith(closing) and "=" in bare:
-            bare = bare[1:-1].strip()
-    bare = undressed(bare)
-    return [piece for piece in dict.fromkeys((bare, whole, undressed(bare.rpartition("=")[2]))) if piece]
-
-
-def _sentence(piece: str) -> tuple[str, list[Formula]]:
-    """The first sentence or line of a piece, and the formulas in it, which are never cut."""
-    piece = piece.lstrip()[:2_000]
-    spans = formulas(piece)
-    for stop in SENTENCE_END.finditer(piece):
-        if not any(span.start < stop.start() < span.end for span in spans[:50]):
-            return piece[: stop.start()], [span for span in spans if span.end <= stop.start()]
-    return piece, spans
 
 
 # What is left: bold, formulas and numbers
@@ -271,17 +268,25 @@ def _in_text(text: str, reads: Reads) -> Found:
     """The final answer of a text without box, tag and hashes."""
     if HOPE in text[-200:]:
         text = text[: text.rindex(HOPE)]
-    if stated := _stated(text, 0, ANSWER, reads, words=True):
-        return Found(stated, "statement")
+    if value := _last_line_answer(text, reads) or stated(text, 0, ANSWER, reads, words=True):
+        return Found(value, "statement")
+    if record := record_answer(text.strip()):
+        return Found(_of_record(record, reads), "json")
     whole = undressed(text) if len(text) <= BARE and not _is_led_in(text) else ""
-    if whole and reads(whole):
+    if whole and not (whole.count("**") and text.lstrip().startswith("**")) and reads(whole):
         return Found(whole, "whole")
+    if numbers := _numbers_alone(text):
+        return Found(numbers, "whole")
     text = text[-TAIL:]
     if bold := _bold(text, reads):
         return Found(bold, "bold")
     spans = formulas(text)
+    while len(spans) > 1 and spans[-1].inner(text).strip() in END_MARKS:
+        spans.pop()
     if not spans:
-        if number := _number(text[-2_000:], reads) or _number(text, reads):
+        if number := number_of(_tail(text), reads) or number_of(text, reads):
+            if re.search(rf"\b{CHANGED_BEFORE}\s+[$*]{{0,3}}{re.escape(number)}(?![\d.,]*\d)", text, re.IGNORECASE):
+                raise LookupError("the last number stands behind words that deny it or change it")
             return Found(number, "number")
         if whole and len(whole) <= SHORT and not any(sign.isdigit() for sign in whole):
             return Found(whole, "whole")
@@ -293,9 +298,31 @@ def _in_text(text: str, reads: Reads) -> Found:
         after = text[displays[-1].end :]
         if displays[-1] is spans[-1] or not CONCLUDES.search(after):
             return Found(value, "display")
-    if value := _joined_formulas(text, spans):
+    if value := joined_formulas(text, spans):
         return Found(value, "formula")
     raise LookupError("the last formula is empty")
+
+
+def _tail(text: str) -> str:
+    """The last 2,000 characters or so, from a blank on: no number is cut in two."""
+    start = max(0, len(text) - 2_000)
+    blank = text.rfind(" ", 0, start) if start else 0
+    return text[blank + 1 if blank > 0 else 0 :] if start else text
+
+
+def _last_line_answer(text: str, reads: Reads) -> str | None:
+    """What the last line says behind "A:" or "Ans:"; one of several lettered lines is none."""
+    lines = text[-TAIL:].rstrip().rsplit("\n", 1)
+    mark = ANSWER_LINE.match(lines[-1])
+    if not mark or "\nB:" in text:
+        return None
+    return value_of(lines[-1][mark.end() :], reads, words=True)
+
+
+def _numbers_alone(text: str) -> str:
+    """Numbers with nothing but space between them, as a list; "" where there is anything else."""
+    pieces = text[:BARE].split() if len(text) <= BARE else []
+    return ", ".join(pieces) if len(pieces) > 1 and all(map(BARE_NUMBER.fullmatch, pieces)) else ""
 
 
 def _is_led_in(text: str) -> bool:
@@ -312,18 +339,24 @@ def _bold(text: str, reads: Reads) -> str | None:
     start = text.rfind("**", 0, end) if end > 0 else -1
     if start < 0 or end - start > SHORT or text.count("**") % 2:
         return None
+    for _ in range(MOST_TRIES):
+        before = text.rfind("**", 0, start)
+        opening = text.rfind("**", 0, before) if before > 0 else -1
+        if opening < 0 or end - opening > SHORT or not only_joins(text[before + 2 : start]):
+            break
+        start = opening
     rest = text[end + 2 :]
     line, _, below = rest.partition("\n")
     sentence_end = SENTENCE_END.search(line)
     later = (line[sentence_end.end() :] if sentence_end else "") + below
-    inner = text[start + 2 : end].strip()
+    inner = text[start + 2 : end].replace("**", "").strip()
     if line.lstrip()[:1] in (":", "：") or inner.endswith((":", "：")) or any(s.isdigit() or s in "$\\" for s in later):
         return None
     candidate = undressed(inner)
     if candidate and reads(candidate):
         return candidate
     if candidate and VALUE.match(candidate):
-        return _leading(candidate, reads)
+        return leading(candidate, reads)
     return candidate if candidate and not rest.strip(" \n.!。") and len(candidate.split()) <= 4 else None
 
 
@@ -331,68 +364,5 @@ def _concluded(rest: str, reads: Reads) -> str | None:
     """The number in the prose behind the last formula, where a sentence gives it as its result."""
     copula = COPULA.match(rest.lstrip())
     if (copula and VALUE.match(rest.lstrip(), copula.end())) or CONCLUDES.search(rest):
-        return _number(rest, reads)
+        return number_of(rest, reads)
     return None
-
-
-def _joined_formulas(text: str, spans: list[Formula]) -> str:
-    """The last formula, with those before it that a joiner alone parts from the next, and a percent sign behind it."""
-    first = last = len(spans) - 1
-    while first and last - first < MOST_BOXES and _only_joins(text[spans[first - 1].end : spans[first].start]):
-        first -= 1
-    percent = BOX_PERCENT.match(text, spans[last].end)
-    if first == last:
-        return undressed(spans[last].inner(text)) + sign_of(percent)
-    return undressed(text[spans[first].start : spans[last].end]) + sign_of(percent)
-
-
-def _run_of(text: str, spans: list[Formula], first: int) -> int:
-    last = first
-    while last + 1 < len(spans) and _only_joins(text[spans[last].end : spans[last + 1].start]):
-        last += 1
-    return last
-
-
-def _only_joins(gap: str) -> bool:
-    words = WORD.findall(gap) if len(gap) < 24 else ["too", "long"]
-    return len(words) <= 1 and all(word.lower() in JOINERS for word in words) and joined(gap) and bool(gap.strip())
-
-
-def _number(text: str, reads: Reads) -> str | None:
-    """The last number in prose: the one behind the last copula of its sentence, or one in a currency, or the last."""
-    numbers = [found for found in NUMBER.finditer(text) if not _identifies(text, found, reads)]
-    if not numbers:
-        command = [run[0] for run in RUN.finditer(text[-2_000:]) if "\\" in run[0] or "π" in run[0]]
-        return next((piece for piece in _shorter(command[-1]) if reads(piece)), None) if command else None
-    begin = max((end.end() for end in SENTENCE_END.finditer(text, 0, numbers[-1].start())), default=0)
-    sentence = text[begin:]
-    for copula in reversed(list(COPULA.finditer(sentence, 0, numbers[-1].end() - begin))):
-        if copula[0].strip() in (":", "：") and "=" in sentence[copula.end() :]:
-            continue
-        if copula[0].strip() not in ("=", "≈") and VALUE.match(sentence, copula.end()):
-            piece, _ = _sentence(sentence[copula.end() :])
-            if value := _leading(LONE_LETTER.sub("", piece), reads):
-                return value
-    inside = [found for found in numbers if found.start() >= begin]
-    money = [found for found in inside if any(sign in found[0] for sign in CURRENCY + "%")]
-    last = (money or inside)[-1]
-    for run in RUN.finditer(text, max(begin, last.start() - SHORT)):
-        if run.start() <= last.start() < run.end():
-            for piece in _shorter(run[0]):
-                if reads(piece) and any(sign.isdigit() for sign in piece) and len(piece) >= last.end() - last.start():
-                    return piece
-    return undressed(_hedged(text, numbers, last))
-
-
-def _hedged(text: str, numbers: list[re.Match[str]], last: re.Match[str]) -> str:
-    """The number with those before it that a joiner alone parts from it: "7 or 8" is never cut to one."""
-    first = numbers.index(last)
-    while first and _only_joins(text[numbers[first - 1].end() : numbers[first].start()]):
-        first -= 1
-    return text[numbers[first].start() : last.end()]
-
-
-def _identifies(text: str, number: re.Match[str], reads: Reads) -> bool:
-    """Whether letters follow without a space that make it a name, such as 2A, and no unit."""
-    suffix = SUFFIX.match(text, number.end())
-    return bool(suffix and suffix[0].isascii() and not reads(number[0] + suffix[0]))

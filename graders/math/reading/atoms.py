@@ -11,7 +11,7 @@ from fractions import Fraction
 from graders.math.reading.cursor import LONGEST_CHAIN
 from graders.math.reading.decimals import decimal, repeating, repeating_tail
 from graders.math.reading.letters import Letters, binomial, number_of
-from graders.math.reading.spelling import NUMBER_WORDS
+from graders.math.reading.spelling import NUMBER_WORDS, ORDINALS
 from graders.math.reading.tokens import Token
 from graders.math.reading.units import Unit, read_unit, unit_named
 from graders.math.tree import Node, Numeral, number, symbol
@@ -65,7 +65,13 @@ class Atoms(Letters):
     def part_of(self, domain: Node) -> Node:
         """`\\mathbb{R}^+`, `\\mathbb{Z}_{>0}`, `\\mathbb{R}^*`, `\\mathbb{R}^2`."""
         raised = self.take().kind == "^"
-        if raised and not self.kinds("{", "+") and self.kind not in ("+", "-", "*") and not self.kinds("{", "-"):
+        if (
+            raised
+            and not self.kinds("{", "+")
+            and not self.kinds("{", "*")
+            and self.kind not in ("+", "-", "*")
+            and not self.kinds("{", "-")
+        ):
             return Node("pow", (domain, self.script()))
         mark = self.subscript()
         if mark in ("*", "+*", "*+", "ne0", "neq0", "≠0"):
@@ -78,6 +84,9 @@ class Atoms(Letters):
 
     def raised(self, base: Node) -> Node:
         token = self.found[self.at]
+        if base.head == "number" and (mark := self.mark_ahead()):
+            self.at += 3 if token.kind == "{" else 1
+            return self.degrees(base) if mark == "o" else base
         if token.kind == "{":
             return self.raised_to_group(base)
         if token.kind == "command":
@@ -91,6 +100,14 @@ class Atoms(Letters):
             self.at += 1
             return Node("call", (base,), "conj")
         return _power(base, self.script(), token.kind == "font")
+
+    def mark_ahead(self) -> str:
+        """The mark that stands raised behind a number: `o` for degrees, or the ending of an ordinal; "" for others."""
+        token = self.found[self.at]
+        if token.kind == "{":
+            token = self.ahead(1) if self.ahead(2).kind == "}" else token
+        mark = token.text.strip().lower()
+        return mark if token.kind in ("letter", "word", "text", "font") and mark in ("o", *ORDINALS) else ""
 
     def raised_to_group(self, base: Node) -> Node:
         """A power in braces: perhaps a mark rather than an exponent."""
@@ -179,6 +196,7 @@ class Atoms(Letters):
         turned, self.reversed = self.reversed, 0
         integrals, self.integrals = self.integrals, 0
         outer, self.inside = self.inside, max(self.inside, 0) + 1
+        groups, self.groups = self.groups, self.groups + (self.at > 1)
         if self.kind == "}":
             raise ValueError("an empty group stands where a value is expected")
         node = self.sequence("}")
@@ -188,6 +206,7 @@ class Atoms(Letters):
             node = Node("div", (node, self.sequence("}")))
         self.expect("}")
         self.inside, self.bars, self.reversed, self.integrals = outer, bars, turned, integrals
+        self.groups = groups
         return node
 
     def atom(self, single: bool = False) -> Node:
@@ -208,7 +227,9 @@ class Atoms(Letters):
                 return self.named(token.text)
             case "{" | "(" | "[":
                 self.at -= 1
-                return self.group() if token.kind == "{" else self.bracketed()
+                if token.kind == "{":
+                    return self.chosen_before() if self.ahead(1).kind == "}" else self.group()
+                return self.bracketed()
             case "word" | "font" | "text":
                 return self.word(token, single)
             case "]":
@@ -231,7 +252,21 @@ class Atoms(Letters):
                 return Node("quantity", (self.factor(),), currency(token.text))
             case "dots":
                 return symbol("...")
+            case "^" | "_":
+                self.at -= 1
+                return self.chosen_before()
         raise ValueError(f"{token.text!r} stands where a value is expected")
+
+    def chosen_before(self) -> Node:
+        """`{}_{n}C_{k}` and `^nC_k`: numbers of combinations with the one number before the letter."""
+        self.at += 2 * self.kinds("{", "}")
+        if self.kind not in ("_", "^"):
+            raise ValueError("an empty group stands where a value is expected")
+        self.at += 1
+        of = self.script(raised=False)
+        if self.take().text != "C" or not self.accept("_"):
+            raise ValueError("an empty group stands where a value is expected")
+        return Node("call", (of, self.script(raised=False)), "binom")
 
     def numeral(self, text: str) -> Node:
         token = self.found[self.at]
@@ -283,7 +318,9 @@ class Atoms(Letters):
 
 
 def _power(base: Node, exponent: Node, upright: bool) -> Node:
-    """A power; the transpose of what is a matrix, or may be one."""
+    """A power; the transpose of what is a matrix, or may be one; a tuple is its own."""
+    if base.head == "tuple" and len(base.args) > 1 and exponent in (_TRANSPOSED, symbol("top")):
+        return base
     if exponent == _TRANSPOSED and (
         upright or base.head == "matrix" or (base.head == "symbol" and base.value[:1].isupper())
     ):

@@ -97,7 +97,7 @@ class Brackets(Cursor):
         """`|...|`, an absolute value, and `||...||`, a norm."""
         norm = closing == "||"
         self.bars, self.norms = self.bars + (not norm), self.norms + norm
-        inner = self.sum()
+        inner = self.sets()
         self.expect(closing)
         self.bars, self.norms = self.bars - (not norm), self.norms - norm
         if inner.head == "matrix" and not norm:
@@ -136,6 +136,8 @@ class Brackets(Cursor):
         """`\\begin{...}`: a matrix, cases, or lines."""
         if name in ("array", "tabular", "aligned", "alignedat", "alignat") and self.kind in ("{", "["):
             self.skip_columns()
+        elif name.endswith("matrix") and self.kinds("[", "letter", "]") and self.ahead(1).text in "rlc":
+            self.at += 3
         outer, self.inside = self.inside, 1
         bars, self.bars = self.bars, 0
         inner, self.rows = self.rows, True

@@ -71,6 +71,8 @@ class Commands(Bigs):
         ):
             return inner
         if inner.head == "symbol":
+            if mark in ("dot", "ddot") and self.kind not in ("_", "(", "prime"):
+                return symbol(f"d{inner.value}/dt" if mark == "dot" else f"d^2{inner.value}/dt^2")
             marked = self.subscripted(f"{mark} {inner.value}")
             if mark in ("dot", "ddot") and self.kinds("(", "letter", ")"):
                 return Node("apply", self.bracketed_arguments(), marked)
@@ -195,7 +197,24 @@ class Commands(Bigs):
         return inner
 
     def boxed(self, name: str) -> Node:
-        return self.argument()
+        groups, self.groups = self.groups, -1
+        inner = self.argument()
+        self.groups = groups
+        return inner
+
+    def braced_set(self, name: str) -> Node:
+        """`\\set{...}`, as `\\{...\\}` is read."""
+        depth = 0
+        for at in range(self.at, len(self.found)):
+            kind = self.found[at].kind
+            depth += (kind == "{") - (kind == "}")
+            if not depth:
+                break
+        if self.kind != "{" or depth:
+            raise ValueError(f"\\{name} is not read here")
+        self.found[at] = Token("\\}", "}")
+        self.at += 1
+        return self.braces()
 
 
 _HANDLERS: dict[str, Callable[[Commands, str], Node]] = {
@@ -203,6 +222,7 @@ _HANDLERS: dict[str, Callable[[Commands, str], Node]] = {
     **dict.fromkeys(("binom", "dbinom", "tbinom"), Commands.binomial),
     **dict.fromkeys(("lfloor", "lceil", "langle", "lvert", "lVert"), Commands.paired),
     **dict.fromkeys(("boxed", "fbox"), Commands.boxed),
+    **dict.fromkeys(("set", "Set"), Commands.braced_set),
     **dict.fromkeys(BIG, Commands.big),
     **dict.fromkeys(("underbrace", "overbrace"), Commands.braced),
     "binomial of": Commands.binomial_of,

@@ -22,6 +22,7 @@ class Cursor:
         self.integrals = 0
         self.reversed = 0  # open intervals of the form ]a, b[
         self.inside = 0  # brackets: a wide space separates nothing there; -1 in a set, where : and | are conditions
+        self.groups = 0  # braces behind something: words of two or three letters are a product there
         self.rows = False  # in an environment: & and \\ part its cells
         self.bound = frozenset[str]()  # what runs in the sums around
 
@@ -84,6 +85,9 @@ class Cursor:
         raise NotImplementedError
 
     def statement(self) -> Node:
+        raise NotImplementedError
+
+    def chain(self) -> Node:
         raise NotImplementedError
 
     def relation(self) -> str:

@@ -14,7 +14,8 @@ from graders.math.reading.cursor import LONGEST_CHAIN
 from graders.math.reading.decimals import small_integer
 from graders.math.reading.spelling import FUNCTION_NAMES, NAMES, NUMBER_WORDS, SHORT_WORDS, UNKNOWN_FUNCTIONS
 from graders.math.reading.tokens import Token
-from graders.math.tree import Node, number, symbol
+from graders.math.reading.units import UNITS, is_money
+from graders.math.tree import Node, number, symbol, symbols
 
 ENDS = frozenset(("", ",", ";", "join", ")", "}", "]", "wide", "\\\\", "&", "end", "cases}", "\\}"))
 _PREFIXED = (
@@ -35,11 +36,14 @@ _PREFIXED = (
 )
 _GLUED = frozenset(("number", "letter", ")", "+", "-", "*", "/", "{"))
 _CONDITIONS = frozenset(("mid", "in", "cap", "cup", "le", "ge", "leq", "geq"))
+_COUNTS = frozenset(("n", "m", "N", "k", "r", "p"))
 _GREEK = frozenset(("alpha", "beta", "gamma", "theta", "phi", "pi", "omega"))
 
 
 class Letters(Brackets):
     """Reads what a letter or a word begins."""
+
+    imaginary = False  # I is the imaginary unit, as sympy writes it
 
     def letter(self, name: str, single: bool) -> Node:
         following = self.found[self.at].kind
@@ -51,7 +55,7 @@ class Letters(Brackets):
                 return applied
         if name == "e" and "e" not in self.bound:
             return Node("constant", (), "e")
-        if name == "i" and "i" not in self.bound:
+        if (name == "i" and "i" not in self.bound) or (name == "I" and self.imaginary):
             return Node("constant", (), "i")
         return symbol(name)
 
@@ -133,7 +137,10 @@ class Letters(Brackets):
         at_a_point |= "'" in name and self.kinds("(", "letter", ")")
         if not known and not at_a_point and not self.has_comma(name in ("P", "E")):
             return None
-        return Node("apply", self.bracketed_arguments(), name)
+        arguments = self.bracketed_arguments()
+        if name == "C" and len(arguments) == 2 and (chosen := binomial(*arguments)) is not None:
+            return chosen
+        return Node("apply", arguments, name)
 
     def bracketed_arguments(self) -> tuple[Node, ...]:
         """What stands in the bracket here; `A | B` in it are two."""
@@ -173,6 +180,15 @@ class Letters(Brackets):
             return self.bracketed()
         if token.kind != "word" and bare and not bare.isalpha():
             return self.formula(text)
+        if text in ("Fraction", "Rational") and self.kind == "(":
+            arguments = self.bracketed_arguments()
+            if len(arguments) != 2:
+                raise ValueError(f"{text} of {len(arguments)} arguments")
+            return Node("div", arguments)
+        if token.kind != "letter" and (self.kind == "currency" and text == "US"):
+            return self.atom(single)
+        if self.kind == "number" and (unit := UNITS.get(text)) is not None and text.isupper() and is_money(unit):
+            return Node("quantity", (self.factor(),), unit)
         if token.kind == "word" and (split := self.split(text, single)):
             self.found[self.at : self.at] = split[1:]
             self.at -= 1
@@ -180,9 +196,13 @@ class Letters(Brackets):
             return self.atom(single)
         if bare.lower() in NUMBER_WORDS and len(bare) > 2 and self.kind in ("", ",", ";", "join"):
             return Node("text", (), bare)
+        if token.kind == "word" and len(text) <= 3 and self.in_formula():
+            return self.spelled(text)
         if is_word(text) or token.kind == "text":
+            if bare.lower() == "infinity":
+                return Node("constant", (), "inf")
             if not self.stands_alone():
-                if token.kind == "text" and len(bare) <= 3 and bare.isalpha():
+                if token.kind == "text" and len(bare) <= 3 and bare.isalpha() and bare.lower() not in SHORT_WORDS:
                     return letters(bare)
                 if token.kind == "word" and len(text) <= 3 and self.is_product(token):
                     return self.spelled(text)
@@ -194,10 +214,21 @@ class Letters(Brackets):
         """Whether the word just read is all of the text, or all that stands behind an equals sign."""
         return (self.at <= 1 or self.found[self.at - 2].kind == "=") and self.kind in ENDS
 
+    def in_formula(self) -> bool:
+        """Whether the short word just read is the argument of something, such as `e^{it}`, `\\cos(at)`, `\\cos at`."""
+        if self.groups > 0:
+            return True
+        before = self.found[self.at - 2] if self.at > 1 else None
+        if before is None or not self.found[self.at - 1].text.isascii():
+            return False
+        if before.kind == "(":
+            return self.at > 2 and self.kind == ")" and self.found[self.at - 3].kind in ("command", "letter", "number")
+        return before.kind == "command" and before.text in _PREFIXED
+
     def is_product(self, token: Token) -> bool:
         """Whether a short word is letters of a formula, such as `Be^{-x}` and `an + b`."""
         following = self.found[self.at].kind
-        return (
+        return token.text.isascii() and (
             following in ("^", "_")
             or (self.at > 1 and not token.space and self.found[self.at - 2].kind in _GLUED)
             or (following in ("+", "-", "*", "/") and token.text in ("an", "at", "be", "as", "by", "it"))
@@ -229,7 +260,7 @@ def is_word(word: str) -> bool:
     """Whether letters side by side are a word rather than a product of variables."""
     word = word.strip("().,;:!? ")
     if not word.isascii():
-        return len(word) > 1 or not word.isalpha()
+        return len(word) > 1 or not word.isalpha() or word >= "\u3040"
     if len(word) <= 3:
         return word.lower() in SHORT_WORDS and not word.isupper()
     return not (word.isupper() and word.isalpha() and len(word) <= 6) and not run_together(word)
@@ -262,7 +293,6 @@ def binomial(n: Node, k: Node) -> Node | None:
     """The binomial coefficient, unless the numbers or the letters say that it is none."""
     low, high = small_integer(k), small_integer(n)
     if high is None:
-        first = n.args[0] if n.args else n
-        first = first.args[-1] if first.args else first
-        return Node("call", (n, k), "binom") if first.head == "symbol" and first.value in ("n", "m", "N") else None
+        names = symbols(n)
+        return Node("call", (n, k), "binom") if names and names <= _COUNTS and low != 0 else None
     return Node("call", (n, k), "binom") if low is None or 0 <= low <= high else None

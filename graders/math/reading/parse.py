@@ -14,19 +14,20 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from graders.math.reading.choices import choice, chosen_letter, exceptions, spaced_thousands
+from graders.math.reading.clauses import Clauses
 from graders.math.reading.cursor import CLOSERS
 from graders.math.reading.letters import ENDS, is_word
-from graders.math.reading.spelling import DOMAINS, RELATION_SIGNS, THEN
-from graders.math.reading.terms import Terms
+from graders.math.reading.spelling import DOMAINS, LEADING, RELATION_SIGNS, THEN
 from graders.math.reading.tokens import LONGEST, Token, plain, tokens
-from graders.math.tree import Node, number
+from graders.math.tree import Node, number, symbol, walk
 
 KEPT = 200  # characters of a text whose tree is remembered
 DEEPEST_TREE = 200
 
 _WORDS = re.compile(r"[^\W\d_]{3,}")
 _TEXT_COMMAND = re.compile(r"\\[A-Za-z]+\s?|[{}$~\\]")
-_DECIMAL_COMMA = re.compile(r"([-+$€£¥ ]{0,4}\d+),(\d+)([^\d,()\[\]{}]{0,30})")
+_DECIMAL_COMMA = re.compile(r"((?:[^\W\d_][A-Za-z ]{2,40}[:=])?[-+$€£¥ ]{0,4}\d+),(\d+)([^\d,()\[\]{}]{0,30})")
 _THOUSANDS = re.compile(r"[-+ ]*+[1-9]\d{0,2}(?:,\d{3})++\s*+")
 _PART_FROM_0 = re.compile(r",0\d")
 _DOLLAR = re.compile(r"(?<!\\)\$")
@@ -71,15 +72,77 @@ def _parsed(text: str) -> Node:
     bare = unwrapped(plain(text))
     if not bare:
         raise ValueError("it is blank")
+    if _DATE.fullmatch(bare):
+        return Node("text", (), bare)
+    if bare[0] in _LEADS and len(bare) > 3 and (tree := _special(bare)) is not None:
+        return tree
+    return _tree(bare)
+
+
+def _tree(bare: str) -> Node:
     parser = _Parser(tokens(bare))
     tree = parser.whole()
     if len(parser.found) > DEEPEST_TREE // 4:
         _check_depth(tree)
+    if parser.pairs and tree.head != "text":
+        mixed = _mixed(tree)
+        product = _letters_reading(bare) if mixed or parser.pairs == 1 else None
+        if product is not None and (mixed or not any(node.head == "quantity" for node in walk(product))):
+            return product if mixed else Node("readings", (product, tree))
     other = parser.variable_reading(tree) or _comma_reading(bare)
+    if other is None and "I" in bare and ("*I" in bare or "I*" in bare) and "\\" not in bare:
+        other = _letters_reading(bare, imaginary=True)
     return tree if other is None or other == tree else Node("readings", (other, tree))
 
 
 _remembered = lru_cache(maxsize=1024)(_parsed)
+
+
+def _special(text: str) -> Node | None:
+    """A choice with what it stands for, the letter in "option C", or all real numbers but some."""
+    if letter := chosen_letter(text):
+        return symbol(letter)
+    if left_out := exceptions(text):
+        tree = _tree(left_out)
+        tree = tree.args[-1] if tree.head in ("relation", "readings") else tree
+        points = tree if tree.head == "set" else Node("set", tree.args if tree.head == "list" else (tree,))
+        return Node("minus", (Node("domain", (), "R"), points))
+    if (found := choice(text)) is None:
+        return None
+    try:
+        value = _tree(found[1])
+    except ValueError:
+        words = spoken(found[1])
+        if not words:
+            return None
+        value = Node("text", (), words)
+    if value.head == "readings":
+        return Node("readings", tuple([Node("choice", (reading,), found[0]) for reading in value.args]))
+    return Node("choice", (value,), found[0])
+
+
+def _letters_reading(text: str, imaginary: bool = False) -> Node | None:
+    """The text where words of two letters are products rather than units, or where I is the imaginary unit."""
+    parser = _Parser(tokens(text))
+    parser.letters_only, parser.imaginary = not imaginary, imaginary
+    try:
+        return parser.whole()
+    except ValueError:
+        return None
+
+
+def _mixed(tree: Node) -> bool:
+    """Whether a unit stands in an expression that holds letters."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if node.head in _PARTED:
+            stack.extend(node.args)
+        else:
+            heads = {part.head for part in walk(node)}
+            if "symbol" in heads and ("quantity" in heads or "labelled" in heads):
+                return True
+    return False
 
 
 def unwrapped(text: str) -> str:
@@ -119,6 +182,8 @@ def _comma_reading(text: str) -> Node | None:
     """What a text with a comma between digits says where the comma is read the other way."""
     if "," not in text or text[0] in "{(\\":
         return None
+    if ", " in text and (numeral := spaced_thousands(text)):
+        return number(int(numeral))
     if _THOUSANDS.fullmatch(text):
         return None if _PART_FROM_0.search(text) else _Parser(tokens(text.replace(",", ", "))).whole()
     if text.count(",") == 1 and (found := _DECIMAL_COMMA.fullmatch(text)):
@@ -135,7 +200,7 @@ def _check_depth(tree: Node) -> None:
         level = [arg for node in level for arg in node.args]
 
 
-class _Parser(Terms):
+class _Parser(Clauses):
     """Reads statements and what separates them."""
 
     def whole(self) -> Node:
@@ -147,6 +212,8 @@ class _Parser(Terms):
 
     def variable_reading(self, tree: Node) -> Node | None:
         """`5 m` as a product, where it was read as metres."""
+        if self.kinds("") and len(self.found) == 3 and self.found[1][:2] == ("letter", "k") and tree.head == "mul":
+            return Node("mul", (tree.args[0], number(1000)))
         if tree.head != "quantity" or len(self.found) not in (3, 4):
             return None
         if (self.found[-3].kind, self.found[-2].kind) != ("number", "letter"):
@@ -155,8 +222,14 @@ class _Parser(Terms):
 
     def skip_leading(self) -> None:
         """Signs before an answer that say nothing about it."""
-        while self.kind in (":", "wide", ",") or self.command("approx", "therefore", "bullet", "Rightarrow"):
+        while self.kind in (":", "wide", ",") or self.command(
+            "approx", "therefore", "bullet", "Rightarrow", "sim", "simeq"
+        ):
             self.at += 1
+        self.skip_words()
+        while self.kind == "word" and self.found[self.at].text in LEADING and self.ahead(1).kind:
+            self.at += 1
+            self.accept(":")
         self.accept("=")
 
     def sequence(self, closing: str) -> Node:
@@ -166,12 +239,28 @@ class _Parser(Terms):
         if kind == closing or not kind:
             return first
         items, joins = [first], list[str]()
+        outermost = not closing and not self.inside
+        if outermost:
+            self.conditioned(items, joins)
         while join := self.separator(closing):
             if self.kind == closing or (self.kind in CLOSERS and not (self.kind in "||" and not self.bars)):
                 break
             items.append(self.statement())
             joins.append(join)
+            if outermost and self.kind:
+                self.conditioned(items, joins)
         return _sequence(items, joins)
+
+    def conditioned(self, items: list[Node], joins: list[str]) -> None:
+        """A condition that stands here, put to the last of the items, or to all of them where it ends the text."""
+        condition = self.clause(items)
+        if condition is None:
+            return
+        if not self.kind and not any(item.head == "given" for item in items):
+            items[:] = [Node("given", (_sequence(items, joins), condition))]
+            joins.clear()
+        else:
+            items[-1] = Node("given", (items[-1], condition))
 
     def separator(self, closing: str) -> str:
         """The separator here, "" where there is none."""
@@ -205,8 +294,15 @@ class _Parser(Terms):
             self.at += 1
 
     def chain(self) -> Node:
-        if self.kind in ("text", "word") and (words := self.only_words()):
+        kind = self.kind
+        if kind in ("text", "word") and (words := self.only_words()):
             return words
+        if kind in ("text", "word", "font") and (named := self.named_value()):
+            return named
+        if kind == "command" and self.ahead(1).kind == "=" and self.found[self.at].text in ("max", "min"):
+            name = Node("text", (), self.take().text)
+            self.at += 1
+            return Node("relation", (name, self.sets()), ("=",))
         first = self.sets()
         kind = self.found[self.at].kind
         if kind in ("", ",", ")", "}"):
@@ -226,7 +322,7 @@ class _Parser(Terms):
     def domain(self) -> Node:
         """What stands behind ∈: R and its like are numbers there."""
         token = self.found[self.at]
-        if token.kind == "letter" and token.text in DOMAINS and self.ahead(1).kind != "(":
+        if token.kind in ("letter", "font") and token.text in DOMAINS and self.ahead(1).kind != "(":
             self.found[self.at] = Token("command", token.text)
         return self.sets()
 
@@ -271,8 +367,17 @@ class _Parser(Terms):
     def only_words(self) -> Node | None:
         """The statement as text, where it is words and nothing else up to the next separator."""
         start, words = self.at, list[str]()
+        if self.kind == "word" and self.groups > 0 and self.ahead(1).kind in ENDS and len(self.found[start].text) <= 3:
+            return None
+        if self.kind == "word" and start > 1 and self.kinds("word", ")") and len(self.found[start].text) <= 3:
+            self.at += 1
+            formula, self.at = self.in_formula(), start
+            if formula:
+                return None
         while self.kind in ("text", "word", "letter", "prime", "."):
             token = self.found[self.at]
+            if token.text.strip(" +-").lower() == "infinity":
+                break
             if token.kind == "text" and (any(sign in "0123456789=$\\" for sign in token.text) or _lists(token.text)):
                 break
             words.append(self.take().text)
@@ -296,6 +401,9 @@ class _Parser(Terms):
         return node
 
 
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{3}-\d{4}|\d{3}-\d{3}-\d{4}")  # or a telephone number: no difference
+_LEADS = frozenset("(\\*ABCDEFGHOoac")
+_PARTED = frozenset(("relation", "list", "tuple", "set", "bracket", "interval", "readings", "given", "ratio"))
 _SEPARATORS = frozenset((",", ";", "join", "wide", "\\\\", "&"))
 _LETTERS = re.compile(r"\(?[A-Za-z]\)?(?:(?:\s?,\s?|\s(?:and|or|&)\s|\s?,\s?and\s)\(?[A-Za-z]\)?)+\.?")
 

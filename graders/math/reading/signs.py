@@ -12,6 +12,7 @@ _SUPER = str.maketrans(_RAISED_SIGNS, "0123456789+-=()niT")
 _SUB = str.maketrans(_LOWERED_SIGNS, "0123456789+-=()nikxa")
 _RAISED = re.compile(f"[{_RAISED_SIGNS}]+")
 _LOWERED = re.compile(f"[{_LOWERED_SIGNS}]+")
+_MICRO = re.compile(r"(?<=\d) ?[µμ]([mgsAFCVWL])(?!\w)")
 _METRES = re.compile(r"(?<=\d) ?m([²³])(?!\w)")
 _VULGAR = re.compile("[¼-¾⅐-⅞↉]")
 _COMMANDS = [
@@ -196,7 +197,7 @@ _SIGNS = str.maketrans(
     {
         **{sign: f"\\{name} " for sign, name in zip(_COMMANDS[::2], _COMMANDS[1::2], strict=True)},
         **{sign: f"\\{name} " for sign, name in zip("αβγδεζηθικλμνξπρστυφχψω", GREEK, strict=True)},
-        **dict.fromkeys("−–—‒﹣－", "-"),
+        **dict.fromkeys("−–—‒﹣－‐‑➖", "-"),
         **dict.fromkeys("\u00a0\u2002\u2003\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u3000\t\r", " "),
         **dict.fromkeys("\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\ufeff\u00ad", None),
         **dict.fromkeys("′’‘ʹ", "'"),
@@ -227,11 +228,14 @@ _SIGNS = str.maketrans(
             "％": "%",
             "。": ".",
         },
+        **{"℃": "\\degree \\text{C}", "℉": "\\degree \\text{F}", "¢": "\\text{cents}"},
         **{"．": ".", "￥": "¥", "＊": "*", "∗": "*", "＾": "^", "／": "/"},
         "\x0c": "\\f",  # what `"\\frac"` becomes where its backslash is read as an escape
     }
 )
 _ESCAPED = re.compile(r"\\\\(?=([A-Za-z]{2,}))")
+_UPRIGHT_COMMA = re.compile(r"(?<=\d)\\text\{,\}(?=\d{3}(?!\d))")
+_UPRIGHT_POWER = re.compile(r"(?<=\d)\s?\\mathrm\{[eE]\}(?:\{([-+]?\d{1,6})\}|([-+]?\d{1,6}))")
 _BACKSLASHES = re.compile(r"\\++")
 _KNOWN = NAMES | CONTENT | TEXTS | SPACES | DROPPED
 
@@ -244,6 +248,7 @@ def plain(text: str) -> str:
     """
     if not text.isascii():
         text = _VULGAR.sub(lambda found: _vulgar(found[0]), text)
+        text = _MICRO.sub(r" \\text{µ\1}", text)
         text = _METRES.sub(r" \\text{m}\1", text)
         text = _RAISED.sub(lambda found: "^{" + found[0].translate(_SUPER) + "}", text)
         text = _LOWERED.sub(lambda found: "_{" + found[0].translate(_SUB) + "}", text)
@@ -252,7 +257,15 @@ def plain(text: str) -> str:
             text = "".join([_ascii(sign) if sign > "\x7f" else sign for sign in text])
     elif "\x0c" in text or "\t" in text or "\r" in text:
         text = text.translate(_SIGNS)
-    return _unescaped(text) if "\\\\" in text else text
+    if "\\\\" in text:
+        text = _unescaped(text)
+    return _upright(text) if "\\text{,}" in text or "\\mathrm{e}" in text.lower() else text
+
+
+def _upright(text: str) -> str:
+    """`11\\text{,}111` and `1.04\\mathrm{e}{-3}` as `11{,}111` and `1.04e-3`."""
+    text = _UPRIGHT_COMMA.sub("{,}", text)
+    return _UPRIGHT_POWER.sub(lambda found: "e" + (found[1] or found[2]), text)
 
 
 def _vulgar(sign: str) -> str:

@@ -41,6 +41,7 @@ FUNCTION_NAMES: dict[str, str] = {
         "min": "min",
     },
     **{"tr": "tr", "Tr": "tr", "rank": "rank", "rk": "rank", "dim": "dim", "erf": "erf", "factorial": "factorial"},
+    **{"LCM": "lcm", "GCD": "gcd", "HCF": "gcd", "hcf": "gcd"},
     **{"arcsinh": "arsinh", "arccosh": "arcosh", "arctanh": "artanh"},
 }
 RELATION_SIGNS: dict[str, str] = {
@@ -95,13 +96,21 @@ DROPPED_WITH_GROUP = frozenset(
 )
 
 TEXT_FUNCTIONS = frozenset(  # in \\text{} they are functions, whatever stands behind them
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log exp lcm gcd det cis Re Im".split()
+    """sin cos tan cot sec csc cosec arcsin arccos arctan sinh cosh tanh ln log exp lcm gcd LCM GCD HCF det cis Re
+    Im""".split()
 )
 
 JOINERS = {
-    **dict.fromkeys(("and", "&", "und", "et", "и", "和", "及", "与"), "and"),
-    **dict.fromkeys(("or", "oder", "ou", "или", "或", "或者"), "or"),
+    **dict.fromkeys(("and", "&", "und", "et", "и", "和", "及", "与", "且"), "and"),
+    **dict.fromkeys(("or", "oder", "ou", "или", "或", "或者", "または", "또는"), "or"),
 }
+LEADING = frozenset(
+    "共 一共 总共 答 答案 答案是 答案为 答え 答えは 所以 因此 故 解 是 为 约 正解は 정답 정답은 답은 답".split()
+)
+IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+"""Ranges of Chinese, Japanese and Korean writing: never symbols."""
+MODULES = frozenset("math cmath np numpy sp sympy".split())  # of code, as in math.sqrt
+ORDINALS = frozenset(("st", "nd", "rd", "th"))
 PERCENT = frozenset("percent pct percentage procent prozent процент процента процентов pourcent".split())
 MULTIPLIERS = {
     **{"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12},
@@ -109,8 +118,40 @@ MULTIPLIERS = {
 }
 NO_LABEL = frozenset(  # words that say more than what was counted
     """and or more less least most not than minus plus times over mod modulo base to from between infinitely infinite
-    for when as at given since because provided with such that which who is are was were
-    no nor either neither only except without if when where unless half half-way percent about approximately""".split()
+    for when as at given since because provided with such that which who is are was were but else otherwise versus vs
+    no nor either neither only except without if where unless percent about approximately perhaps maybe possibly
+    probably likely roughly alternatively instead wrong false incorrect never cannot isn't isnt can't nicht pas
+    squared cubed factorial doubled tripled halved below above beyond under
+    reciprocal inverse power exponent divided multiplied choose increased decreased pi binary hex
+    hexadecimal octal ternary upper lower bound upwards downwards greater fewer exclusive
+    inclusive exceeding half halves third thirds quarter quarters fourth fourths fifth fifths sixth sixths seventh
+    sevenths eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth thousandths
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred hundreds thousand thousands million
+    millions billion billions trillion lakh crore dozen dozens score tausend millionen milliarden mille mil
+    oder ou o ouí aber mais pero ma eins zwei drei vier fünf sechs sieben acht neun zehn un deux trois quatre cinq
+    sept huit neuf dix seize uno dos tres cuatro cinco seis siete ocho nueve diez due tre quattro sei sette otto
+    nove dieci alpha beta gamma theta lambda sigma omega""".split()
+)
+NO_LABEL_AT_END = frozenset(
+    "negative positive imaginary maximum minimum exclusive inclusive square cubic decimal point".split()
+)
+NO_LABEL_PARTS = (
+    "以上",
+    "以下",
+    "以内",
+    "不",
+    "非",
+    "没",
+    "未",
+    "左右",
+    "以外",
+    "이상",
+    "이하",
+    "미만",
+    "초과",
+    "아니",
+    "ない",
 )
 NUMBER_WORDS = {
     word: number

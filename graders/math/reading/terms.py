@@ -8,7 +8,7 @@ or at the end of a sum, to which it then belongs. `U` between intervals is a uni
 from __future__ import annotations
 
 from graders.math.reading.cursor import CLOSERS, LONGEST_CHAIN
-from graders.math.reading.decimals import is_proper, is_whole, small_integer
+from graders.math.reading.decimals import is_numeric, is_proper, is_whole, small_integer
 from graders.math.reading.measures import Measures
 from graders.math.reading.spelling import (
     BIG,
@@ -21,9 +21,10 @@ from graders.math.reading.spelling import (
     SET_SIGNS,
     SYMBOLS,
 )
-from graders.math.reading.units import unit_named
+from graders.math.reading.units import is_money, unit_named
 from graders.math.tree import Node, number, product_of
 
+_WORDS = frozenset(("word", "text"))
 _REGIONS = frozenset(("tuple", "interval", "bracket", "set", "union", "domain"))
 _STOPS = frozenset(("", "+", "-", ",", ")", "}", "=", "]", ";", "\\\\", "&", "<", ">", "join", "end", ":"))
 _FACTORS = frozenset(("number", "letter", "word", "font", "{", "\\{", "begin", "currency", "dots", "left|"))
@@ -57,10 +58,13 @@ class Terms(Measures):
 
     def ratio(self) -> Node:
         first = self.sum()
-        if self.found[self.at].kind != ":" or self.inside < 0:
+        kind = self.found[self.at].kind
+        if (kind != ":" and kind not in _WORDS) or self.inside < 0:
+            return first
+        if kind != ":" and not (self.found[self.at].text.strip() == "to" and is_numeric(first)):
             return first
         parts = [first]
-        while self.accept(":"):
+        while self.accept(":") or (len(parts) < 9 and kind in _WORDS and self.accept(kind)):
             parts.append(self.sum())
         return self.time_of_day(Node("ratio", tuple(parts)))
 
@@ -84,7 +88,13 @@ class Terms(Measures):
         terms, chain = [first], 0
         while True:
             kind = self.found[self.at].kind
-            if kind == "+":
+            if kind == "+" and (signs := self.plus_minus()):
+                chain += 1
+                if chain > LONGEST_CHAIN:
+                    raise ValueError("too many plus-minus signs")
+                self.at += signs
+                terms = [Node("pm", (terms[0] if len(terms) == 1 else Node("add", tuple(terms)), self.signed()))]
+            elif kind == "+":
                 self.at += 1
                 terms.append(self.signed())
             elif kind == "-":
@@ -101,13 +111,25 @@ class Terms(Measures):
                 break
         if len(terms) == 1:
             return terms[0]
+        if first.head in _REGIONS and len(terms) == 2 and terms[1].head == "neg" and terms[1].args[0].head == "set":
+            return Node("minus", (first, terms[1].args[0]))
         return _unit_outside(terms)
+
+    def plus_minus(self, leading: bool = False) -> int:
+        """How many signs here are a plain plus-minus sign, `+-` (not close behind a value, as in 3+-2) or `+/-`."""
+        if self.kinds("+", "/", "-"):
+            return 3
+        close = self.kinds("+", "-") and not self.ahead(1).space
+        return 2 if close and (leading or self.found[self.at].space) else 0
 
     def signed(self) -> Node:
         """A product with signs before it."""
         kind = self.found[self.at].kind
         if kind not in ("+", "-", "command"):
             return self.product()
+        if kind == "+" and (signs := self.plus_minus(leading=True)):
+            self.at += signs
+            return Node("pm", (self.product(),))
         negative, marks = False, list[str]()
         while self.kind in ("+", "-") or self.command("pm", "mp"):
             sign = self.take().text
@@ -142,7 +164,9 @@ class Terms(Measures):
             elif kind == "command" and token.text in ("mod", "bmod") and not self.is_residue():
                 self.at += 1
                 left = [Node("call", (product_of(left), self.signed_factor()), "mod")]
-            elif kind == "letter" and token.text in "xX" and self.is_times(left[-1]):
+            elif (
+                (kind == "letter" and token.text in "xX") or (kind in _WORDS and token.text.strip() == "by")
+            ) and self.is_times(left[-1]):
                 self.at += 1
                 left.append(self.factor())
                 joined = -1
@@ -159,9 +183,8 @@ class Terms(Measures):
                 raise ValueError("too many quotients or units stand behind one another")
 
     def is_times(self, left: Node) -> bool:
-        """Whether the letter x here is a sign, as in 2 x 10^5 and 4 ft x 12 ft."""
-        after = self.ahead(1)
-        return after.kind == "number" and after.space and left.head in ("number", "quantity")
+        """Whether the letter x, or the word by, here is a sign, as in 2 x 10^5, 6x7 and 4 ft by 12 ft."""
+        return self.ahead(1).kind == "number" and (left.head in ("number", "quantity", "root") and is_numeric(left))
 
     def quotient(self, over: Node, under: Node) -> Node:
         """A quotient; `dy/dx` as `\\frac{dy}{dx}` is read."""
@@ -195,6 +218,8 @@ class Terms(Measures):
                 return Node("add", (whole, part))
             if whole.head in ("number", "based"):
                 raise ValueError(f"two numbers stand side by side {self.place()}")
+        if whole.head == "quantity" and self.kind == "letter" and is_money(whole.value):
+            raise ValueError("a letter stands behind an amount of money")
         mixed = is_whole(whole) and self.kind == "command" and self.found[self.at].text in FRACTIONS
         part = self.factor()
         if mixed and is_proper(part):
@@ -229,6 +254,8 @@ class Terms(Measures):
             return not self.bars
         if kind == "||":
             return not self.norms
+        if kind == "word" and token.text in ("to", "by"):
+            return False
         if self.integrals and self.differential_ahead():
             return False
         if kind in ("(", "["):

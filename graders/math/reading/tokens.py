@@ -19,7 +19,9 @@ from graders.math.reading.spelling import (
     DOMAINS,
     DROPPED,
     DROPPED_WITH_GROUP,
+    IDEOGRAPHS,
     JOINERS,
+    MODULES,
     NAMES,
     PERCENT,
     PLAIN_NAMES,
@@ -49,7 +51,8 @@ class Token(NamedTuple):
 
 
 _GROUPED = r"\d{1,3}(?:(?:[ ]?\{,[ ]?\}|,\\!\s?|\\[,;: ]|\\!|[ ~])\d{3}){1,40}+(?!\d)"
-_COMMAS = r"[1-9]\d{0,2}(?:,\d{3}){1,40}+(?![\d,])"
+_COMMAS = r"(?<!\d,)[1-9]\d{0,2}(?:,\d{3}){1,40}+(?![\d,])"
+_COMMA = r"[1-9]\d{0,2}(?:\.\d{3}){1,40}+,\d++(?![\d.,])"
 _POINTS = r"\d{1,3}(?:\.\d{3}){2,40}+(?![\d.])"
 _PLAIN = r"\d++"
 _DECIMALS = r"(?:(?:\.|\{,\})\d++|\.(?=\\(?:overline|dot|bar)|\(\d))?"
@@ -58,14 +61,15 @@ _REST = r"""
   | (?P<space>[\s~]++)
   | (?P<letters>[^\W\d_]++)
   | (?P<command>\\(?:[A-Za-z]++|.))
-  | (?P<sign><=>|<->|=>|->|<=|>=|!=|<>|==|\*\*|&&|\.\.\.+|''|[-+*/^_=<>|!'(){}\[\],;:&%$€£¥₹.])
+  | (?P<sign><=>|<->|=>|->|<=|>=|!=|<>|==|\*\*|&&|\.\.\.+|''|[-+*/^_=<>|!'"(){}\[\],;:&%$€£¥₹.])
   | (?P<other>.)
 """
 _BARE = re.compile(
-    rf"(?P<number>(?:{_COMMAS}|{_POINTS}|{_GROUPED}|{_PLAIN}){_DECIMALS}{_POWER}|\.\d++{_POWER}){_REST}", re.X | re.S
+    rf"(?P<number>(?:{_COMMAS}|{_COMMA}|{_POINTS}|{_GROUPED}|{_PLAIN}){_DECIMALS}{_POWER}|\.\d++{_POWER}){_REST}",
+    re.X | re.S,
 )
 _INSIDE = re.compile(
-    rf"(?P<number>(?:\d{{1,3}}(?:,000){{1,40}}+(?![\d,])|{_GROUPED}|{_PLAIN}){_DECIMALS}{_POWER}|\.\d++{_POWER}){_REST}",
+    rf"(?P<number>(?:(?<!\d,)\d{{1,3}}(?:,000){{1,40}}+(?![\d,])|{_GROUPED}|{_PLAIN}){_DECIMALS}{_POWER}|\.\d++{_POWER}){_REST}",
     re.X | re.S,
 )
 _GROUP = re.compile(r"[^{}\\]++|\\.|[{}]", re.S)
@@ -76,6 +80,7 @@ _FENCES = {
     **{"|": "|", ".": ".", "<": "<", ">": ">", "\\{": "\\{", "\\lbrace": "\\{"},
 }
 _FENCE = re.compile(r" *+(\\(?:[lr]?[vV]ert(?![A-Za-z])|lbrace(?![A-Za-z])|[|{])|[|.<>])")
+_SCRIPT = re.compile(rf"[{IDEOGRAPHS}]++|[^{IDEOGRAPHS}]++")
 _GLUED = re.compile(r"(or|and)[A-Za-z]{1,2}")
 _GAPS = frozenset(("\\,", "\\;", "\\:", "\\!", "\\ ", "\\>", "\\/", "\\thinspace", "\\displaystyle", "\\\n"))
 _SAME = {"<>": "!=", "==": "=", "**": "^", "=>": ">=", "&&": "join"}
@@ -128,6 +133,14 @@ class _Scanner:
                 if found and not space and found[-1].kind == "number" and (glued := _GLUED.fullmatch(sign)):
                     self.at = match.start(0) + glued.end(1)
                     sign = glued[1]
+                elif (
+                    sign in MODULES and text[self.at : self.at + 1] == "." and text[self.at + 1 : self.at + 2].isalpha()
+                ):
+                    self.at += 1
+                    continue
+                elif not sign.isascii() and (script := _SCRIPT.match(sign)):
+                    sign = script[0]
+                    self.at = match.start(0) + len(sign)
                 found.append(_word(sign, space))
             elif kind == "command":
                 if sign in _GAPS:
@@ -178,7 +191,7 @@ class _Scanner:
         if content is None:
             content = self._next_letter()
         if content is None:
-            if name not in ("rm", "bf"):
+            if name not in ("rm", "bf") and not self.text[self.at : self.at + 2].strip()[:1].isdigit():
                 self.found.append(Token("command", name, space))
             return
         if name == "mathop":
@@ -263,7 +276,8 @@ class _Scanner:
 _KINDS = {
     **{"$": ("currency", "$"), "pounds": ("currency", "£"), "euro": ("currency", "€"), "%": ("percent", "%")},
     **{"{": ("\\{", "{"), "}": ("\\}", "}"), "newline": ("\\\\", "\\\\"), "cr": ("\\\\", "\\\\"), "&": ("join", "and")},
-    **{"|": ("||", "||"), "#": ("#", "#"), "_": ("_", "_")},
+    **{"|": ("||", "||"), "#": ("#", "#"), "_": ("_", "_"), "colon": (":", ":")},
+    **{"lor": ("join", "or"), "vee": ("join", "or"), "land": ("join", "and"), "wedge": ("join", "and")},
 }
 _ALIASES = {
     **dict.fromkeys(("ldots", "cdots", "dots", "dotsc", "dotsb"), ("dots", "...")),
@@ -278,6 +292,8 @@ def _numeral(sign: str) -> str:
     if sign.isdigit():
         return sign
     sign = sign.replace(" ", "")
+    if "." in sign and sign.find(".") < sign.rfind(",") and "{" not in sign:
+        return sign.replace(".", "").replace(",", ".")
     if "{,}" in sign and not re.search(r"\{,\}\d{3}(?!\d)", sign):
         return sign.replace("{,}", ".")
     if sign.count(".") > 1:
@@ -305,8 +321,8 @@ def _sign(sign: str, space: bool) -> Token:
         return Token("currency", sign, space)
     if sign == "%":
         return Token("percent", sign, space)
-    if sign in ("'", "''"):
-        return Token("prime", sign, space)
+    if sign in ("'", "''", '"'):
+        return Token("prime", "'" if sign == "'" else "''", space)
     if sign.startswith("..."):
         return Token("dots", sign, space)
     if sign == "->":
@@ -324,7 +340,9 @@ def _words(content: str, kind: str, space: bool) -> list[Token]:
         return [Token(content[0], content[0], space)] if content[:1] in (",", ";") else []
     if kind == "text" and content.strip(" ()") in TEXT_FUNCTIONS:
         return [Token("command", content.strip(" ()"), space)]
-    if bare in PERCENT or bare == "\\%":
+    if content.lstrip("\\") in ("$", "€", "£"):
+        return [Token("currency", content.lstrip("\\"), space)]
+    if bare.replace("per cent", "percent") in PERCENT or bare == "\\%":
         return [Token("percent", content, space)]
     if kind == "text" and bare.endswith((" and", " or")):
         join = bare.rpartition(" ")[2]

@@ -159,6 +159,8 @@ cal 4.184 length2 mass time-2: k calorie calories
 Bq 1 time-1: k M G becquerel becquerels
 """
 
+_MONEY = frozenset("dollar euro sterling yuan yen rupee ruble won real peso franc".split())  # noqa: SIM905
+
 _PREFIXES = {
     "p": ("pico", Fraction(1, 10**12)),
     "n": ("nano", Fraction(1, 10**9)),
@@ -230,7 +232,18 @@ _BEHIND = _powers(
 )
 _JOINED = _powers("quadrat sq 平方", "kubik 立方")
 _TEMPERATURES = {"c": "°C", "f": "°F", "celsius": "°C", "fahrenheit": "°F"}
-_COMMANDS = {"cdot": "*", "times": "*", "circ": "°", "degree": "°", "Omega": "Ω", "euro": "€", "pounds": "£", "$": "$"}
+_COMMANDS = {
+    "cdot": "*",
+    "times": "*",
+    "circ": "°",
+    "degree": "°",
+    "Omega": "Ω",
+    "AA": "Å",
+    "mu": "µ",
+    "euro": "€",
+    "pounds": "£",
+    "$": "$",
+}
 _FACES = "text mathrm rm textrm mbox hbox operatorname mathit textit textbf mathbf mathsf"
 _NOTHING = frozenset([",", ";", ":", "!", " ", "quad", "thinspace", "space", *_FACES.split()])
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻−", "0123456789--")
@@ -275,6 +288,11 @@ def per(a: Unit, b: Unit) -> Unit:
 
 def _bracketed(name: str) -> str:
     return f"({name})" if "*" in name or "/" in name else name
+
+
+def is_money(unit: Unit) -> bool:
+    """Whether it is a currency."""
+    return len(unit.dims) == 1 and unit.dims[0][0] in _MONEY
 
 
 def compatible(a: Unit, b: Unit) -> bool:
@@ -344,7 +362,7 @@ def _closed(tokens: list[str], braces: list[str]) -> str:
 def _sign(sign: str) -> str:
     if sign and sign in "·⋅∙•*×":
         return "*"
-    if sign in ("(", ")", "/") or sign in UNITS:
+    if sign in ("(", ")", "/", "µ") or sign in UNITS:
         return sign
     raise ValueError(f"no unit: {sign}")
 

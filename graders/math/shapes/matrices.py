@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TypeAlias
 
-from graders.math.tree import Node, Numeral
+from graders.math.tree import Node, Numeral, walk
 
 Rows: TypeAlias = tuple[tuple[Node, ...], ...]
 
@@ -61,11 +61,32 @@ def as_matrix(node: Node) -> Node | None:
 
 
 def carried_out(node: Node) -> Node:
-    """The matrix or the number that an expression with explicit matrices comes to; the node itself where none does."""
+    """The matrix or the number that an expression with explicit matrices comes to; the node itself where none does.
+
+    A tuple that is transposed, `(1, 2)^T`, is a column, as is its multiple, or a sum of such.
+    """
     try:
-        return _value(node)
+        return _value(_upright(node))
     except TooLargeError:
         return node
+
+
+def _upright(node: Node) -> Node:
+    head, args, _ = node
+    if (head == "pow" and _is_transpose(args[1])) or (head == "call" and node.value == "transpose"):
+        flat = args[0].head in ("tuple", "bracket") and as_matrix(args[0]) is None
+        return args[0] if flat else node
+    if head in ("add", "neg", "div") or (head == "mul" and sum(map(_holds_brackets, args)) == 1):
+        return Node(head, tuple(map(_upright, args)), node.value)
+    return node
+
+
+def _holds_brackets(node: Node) -> bool:
+    return any(part.head in ("matrix", "tuple", "bracket") for part in walk(node))
+
+
+def _is_transpose(exponent: Node) -> bool:
+    return exponent.head == "symbol" and exponent.value in ("T", "t", "top")
 
 
 def _value(node: Node) -> Node:
@@ -188,7 +209,7 @@ def _div(node: Node, args: tuple[Node, ...]) -> Node | None:
 
 def _pow(node: Node, args: tuple[Node, ...]) -> Node | None:
     base, exponent = args
-    if exponent.head == "symbol" and exponent.value in ("T", "t", "top"):
+    if _is_transpose(exponent):
         return _transpose(node, (base,))
     exponent = _neg_number(exponent)
     if exponent.head != "number" or exponent.value.value.denominator != 1 or base.head != "matrix":

@@ -1,18 +1,19 @@
 """Normal forms: what shapes are compared as. Plus-minus becomes two values, chains collapse, names move to the outside.
 
-Three heads are made here and nowhere else: `named` (name, body); `record` (bodies), value: their different names; and
-`false`, value: the clause that says which constant chain is not true. All other heads are those of `tree`.
+Three heads are made here and in `chains` only: `named` (name, body), value: further names of the same body or None;
+`record` (bodies), value: their different names; and `false`, value: the clause that says which constant chain is not
+true. All other heads are those of `tree`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 
 from graders.math.shapes import matrices, words
+from graders.math.shapes.chains import Same, counted, given, misrounded, settled, split, untrue
 from graders.math.shapes.plus_minus import PLUS_MINUS, variants
-from graders.math.shapes.relations import is_applied, is_name, renamed
-from graders.math.tree import Node, Numeral, Verdict, symbols, walk
+from graders.math.shapes.relations import is_name, renamed
+from graders.math.tree import Node, Numeral, symbols
 from graders.math.values.values import is_constant
 from graders.math.written import written
 
@@ -35,7 +36,7 @@ _SETS = frozenset(("interval", "tuple", "bracket", "union", "set"))
 class Normaliser:
     """Puts trees into normal form; `same` decides whether a chain of constants is true."""
 
-    def __init__(self, same: Callable[[Node, Node], Verdict]) -> None:
+    def __init__(self, same: Same) -> None:
         self._same = same
         self._heads: dict[int, tuple[Node, frozenset[str]]] = {}
 
@@ -55,14 +56,18 @@ class Normaliser:
             return node
         if head in _GROUPS:
             return self._items(node, depth)
+        if head in ("given", "choice"):
+            return Node(head, tuple([self.of(arg, depth + 1) for arg in node.args]), node.value)
         if head not in ("union", "intersection", "minus") and not PLUS_MINUS.isdisjoint(self.heads(node)):
             return self._items(Node("list", tuple(variants(node)), "or"), depth)
         if head == "relation":
             return self._chain(node, depth)
         if head == "text":
             return words.meant(node)
-        if head == "labelled":
+        if head == "labelled" and not self.heads(node) <= EXPRESSIONS:
             return self.of(node.args[0], depth + 1)
+        if head == "apply" and _is_point(node):
+            return Node("named", (Node("symbol", (), node.value), Node("tuple", node.args)))
         if head in _BRANCHES:
             return self._branch(node, depth)
         if head in EXPRESSIONS and not _BRACKETED.isdisjoint(self.heads(node)):
@@ -89,7 +94,7 @@ class Normaliser:
         items = _without_declarations([_passed(items[0], item) for item in items])
         if _are_rows(items):
             return Node(node.head, tuple([Node("tuple", item.args) for item in items]), node.value)
-        items = [part for item in items for part in _spread(item)]
+        items = [part for item in items for part in _spread(item, node.value)]
         if all(item.head in ("tuple", "record") for item in items):  # a solution said twice is said
             items = list(dict.fromkeys(items))
         if node.head == "set":
@@ -100,21 +105,23 @@ class Normaliser:
         args, signs = node.args, tuple(node.value)
         if any(sign not in ("=", "~") for sign in signs):
             return self._order(node, depth)
+        remarks: tuple[Node, ...] = ()
         if "~" in signs:
-            args = args[: _exact_until(args, signs)]
-        if len(args) == 1:
-            return self.of(args[0], depth + 1)
-        name, values = _split(args)
+            until = counted(args, signs)
+            args, remarks = args[:until], args[until:]
+        names, values = split(args) if len(args) > 1 else ([], args)
         parts = [self.of(value, depth + 1) for value in values]
-        wrong = self._untrue(parts)
-        if wrong is not None:
-            return wrong
-        if name is None and (len(parts) == 2 or is_constant(parts[0])) and not all(map(is_constant, parts)):
-            name, parts = _shaped(parts) or (None, parts)
-        if name is None and not all(map(is_constant, parts)):
+        wrong = untrue(parts, self._same)
+        if wrong is None and remarks:
+            wrong = misrounded(settled(parts), [self.of(remark, depth + 1) for remark in remarks], self._same)
+        if wrong is not None or len(args) == 1:
+            return wrong or parts[0]
+        if not names and (len(parts) == 2 or is_constant(parts[0])) and not all(map(is_constant, parts)):
+            names, parts = _shaped(parts) or (names, parts)
+        if not names and not all(map(is_constant, parts)):
             return Node("relation", tuple(parts), ("=",) * (len(parts) - 1))
-        body = _settled(parts)
-        return body if name is None else _given(name, body)
+        body = settled(parts)
+        return given(names[0], body, tuple(names[1:])) if names else body
 
     def _order(self, node: Node, depth: int) -> Node:
         args, signs = node.args, tuple(node.value)
@@ -130,23 +137,9 @@ class Normaliser:
     def _twice(self, relation: Node, region: Node, depth: int) -> Node:
         """An inequality and, behind a colon, its interval."""
         first, second = self.of(relation, depth + 1), _interval(self.of(region, depth + 1))
-        if self._same(first, second).outcome == "different":
+        if self._same(first, second, 0.0).outcome == "different":
             return Node("false", (), f"says {written(first)} is {written(second)}, which is false")
         return first
-
-    def _untrue(self, parts: list[Node]) -> Node | None:
-        """The first two constants of a chain that are proved different."""
-        before = None
-        for part in parts:
-            if part.head == "false":
-                return part
-            if part.head == "text" or not is_constant(part):
-                continue
-            lone = before is not None and (before.head == "quantity") != (part.head == "quantity")  # 1/2 $ = 0.45
-            if before is not None and not lone and self._same(before, part).outcome == "different":
-                return Node("false", (), f"says {written(before)} = {written(part)}, which is false")
-            before = part
-        return None
 
 
 def bare(node: Node) -> Node:
@@ -188,61 +181,11 @@ def _number(value: int) -> Node:
     return Node("number", (), Numeral(Fraction(value)))
 
 
-def _exact_until(args: tuple[Node, ...], signs: tuple[str, ...]) -> int:
-    """How many members count: what stands behind ≈ is a remark where something exact stands before it."""
-    at = signs.index("~")
-    if at > 0 or (not is_name(args[0]) and is_constant(args[0])):
-        return at + 1
-    return at + 2
-
-
-def _split(args: tuple[Node, ...]) -> tuple[Node | None, tuple[Node, ...]]:
-    """The name that a chain gives a value to, and its values; no name: all are."""
-    first, last = args[0], args[-1]
-    if _names(first, args[1:]):
-        return first, args[1:]
-    if len(args) == 2 and last.head == "symbol" and is_constant(first):
-        return last, args[:1]
-    return None, args
-
-
-def _names(name: Node, values: tuple[Node, ...]) -> bool:
-    if not (is_name(name) or is_applied(name, values[-1])):
-        return name.head == "constant" and name.value in ("e", "i") and len(values) == 1 and values[0].head == "number"
-    if name.head in ("symbol", "tuple"):
-        return all(symbols(name).isdisjoint(symbols(value)) for value in values)
-    return all(name not in walk(value) for value in values) if name.head != "text" else True
-
-
-def _shaped(parts: list[Node]) -> tuple[Node, list[Node]] | None:
+def _shaped(parts: list[Node]) -> tuple[list[Node], list[Node]] | None:
     """Any expression names the matrix, tuple or set that it is said to be."""
     if parts[0].head in EXPRESSIONS and parts[-1].head not in EXPRESSIONS and parts[-1].head != "text":
-        return parts[0], parts[-1:]
+        return parts[:1], parts[-1:]
     return None
-
-
-def _settled(parts: list[Node]) -> Node:
-    """The member that counts: of constants the last that is no decimal, else the last."""
-    if not is_constant(parts[-1]):
-        return parts[-1]
-    exact = [part for part in parts if is_constant(part) and not _holds_decimal(part)]
-    return exact[-1] if exact else parts[-1]
-
-
-def _holds_decimal(node: Node) -> bool:
-    return any(leaf.head == "number" and leaf.value.digits is not None for leaf in walk(node))
-
-
-def _given(name: Node, body: Node) -> Node:
-    if body.head == "list" and name.head != "tuple":
-        return Node("named", (name, body))
-    if name.head == "tuple":
-        if body.head == "list" and body.args and all(arg.head == "tuple" for arg in body.args):
-            return Node("list", tuple([_given(name, arg) for arg in body.args]), body.value)
-        entries = matrices.vector(body) or (body.args if body.head in ("tuple", "bracket", "list") else ())
-        if len(entries) == len(name.args) > 1:
-            return Node("record", tuple(entries), name.args)
-    return Node("named", (name, body))
 
 
 def _interval(node: Node) -> Node:
@@ -261,7 +204,7 @@ def _passed(first: Node, item: Node) -> Node:
     if first.head == "named" and first.args[1].head in ("list", "set"):
         return Node("named", (first.args[0], item)) if first.args[1].head == "list" else item
     if first.head == "named":
-        return _given(first.args[0], item)
+        return given(first.args[0], item)
     if first.head == "record" and item.head == "tuple" and len(item.args) == len(first.args):
         return Node("record", item.args, first.value)
     if first.head == "relation" and first.value == ("!=",) and item.head in EXPRESSIONS:
@@ -283,18 +226,27 @@ def _without_declarations(items: list[Node]) -> list[Node]:
     return others if "k" in used else [renamed(item, {letter: Node("symbol", (), "k")}) for item in others]
 
 
+def _is_point(node: Node) -> bool:
+    """Whether it is a named point such as P(2, 3)."""
+    name = node.value
+    return len(node.args) > 1 and len(name) == 1 and name.isupper() and all(map(is_constant, node.args))
+
+
 def _are_rows(items: list[Node]) -> bool:
-    """Whether lists of one length stand in a list: each is a tuple there."""
+    """Whether lists of one length stand in a list: each is a tuple there, unless it is a system of relations."""
+    if any(part.head in ("relation", "named") for item in items for part in item.args):
+        return False
     sizes = {len(item.args) if item.head == "list" else 0 for item in items}
     return len(items) > 1 and len(sizes) == 1 and max(sizes) > 1
 
 
-def _spread(item: Node) -> tuple[Node, ...]:
-    """The items that a list inside a list stands for."""
+def _spread(item: Node, joined: str | None) -> tuple[Node, ...]:
+    """The items that a list inside a list stands for; of relations that hold together but not all, it stays one."""
     if item.head == "list":
-        return item.args
+        systems = (item.value == "or") != (joined == "or") and any(part.head == "relation" for part in item.args)
+        return (item,) if systems and len(item.args) > 1 else item.args
     if item.head == "named" and item.args[1].head == "list":
-        return tuple([_given(item.args[0], part) for part in item.args[1].args])
+        return tuple([given(item.args[0], part) for part in item.args[1].args])
     return (item,)
 
 
@@ -302,6 +254,7 @@ def _together(items: list[Node], joined: str) -> Node:
     """A list by its names: one name for all moves outside, different names make a record."""
     if len(items) == 1:
         return items[0]
+    items = [part for item in items for part in each_name(item)]
     if not all(item.head == "named" for item in items):
         return Node("list", tuple(items), joined)
     names = [item.args[0] for item in items]
@@ -311,12 +264,24 @@ def _together(items: list[Node], joined: str) -> Node:
     if len(set(names[:size])) < size or len(names) % size or names != names[:size] * (len(names) // size):
         return Node("list", tuple(items), joined)
     if size == len(names):
-        return Node("list" if joined == "or" else "record", *_record(items, names, joined))
+        return Node("list", tuple(items), joined) if joined == "or" else record(items)
     chunks = [items[at : at + size] for at in range(0, len(items), size)]
-    return Node("list", tuple([Node("record", *_record(chunk, names[:size], ",")) for chunk in chunks]), joined)
+    return Node("list", tuple(map(record, chunks)), joined)
 
 
-def _record(items: list[Node], names: list[Node], joined: str) -> tuple[tuple[Node, ...], object]:
-    if joined == "or":
-        return tuple(items), joined
-    return tuple([item.args[1] for item in items]), tuple(names)
+def each_name(item: Node) -> list[Node]:
+    """M = d = (1, 4) as M = (1, 4) and d = (1, 4); what is no such chain as it is."""
+    if item.head != "named" or not item.value:
+        return [item]
+    others = [name for name in item.value if name.head == "symbol"]
+    return [Node("named", (name, item.args[1])) for name in (item.args[0], *others)]
+
+
+def record(items: list[Node]) -> Node:
+    """Values under different names; letters that follow one another in the alphabet are put in its order."""
+    names = [item.args[0] for item in items]
+    letters = [name.value for name in names if name.head == "symbol" and len(name.value) == 1]
+    codes = sorted(map(ord, letters))
+    if len(codes) == len(names) and codes == list(range(codes[0], codes[0] + len(codes))):
+        items = sorted(items, key=lambda item: str(item.args[0].value))
+    return Node("record", tuple([item.args[1] for item in items]), tuple([item.args[0] for item in items]))

@@ -7,12 +7,16 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from graders.math.policy import Policy
-from graders.math.reading.units import Unit, compatible
+from graders.math.reading.units import UNITS, Unit, compatible, times
+from graders.math.shapes.labels import opposite
 from graders.math.shapes.normal import WRAPPERS, bare, based_value, is_angle, radians
 from graders.math.tree import Node, Numeral, Verdict, number, symbol, walk
 from graders.math.written import written
 
 _RADIAN = (("radian", 1),)
+_ANGLE = (("angle", 1),)
+_MONEY = frozenset("dollar euro sterling yuan yen rupee ruble won real peso franc".split())  # noqa: SIM905 - a table
+_MARKS = {"arcmin": "ft", "arcsec": "in"}
 
 
 class _Peeled(NamedTuple):
@@ -22,13 +26,17 @@ class _Peeled(NamedTuple):
     unit: Unit | None
     percent: bool
     base: tuple[str, int] | None
+    label: str
 
 
 def same_quantity(a: Node, b: Node, policy: Policy, value: Callable[[Node, Node], Verdict]) -> Verdict:
     """Whether two expressions with units, percent signs or bases are the same by the policy; `value` compares cores."""
+    a, b = _feet(a, b), _feet(b, a)
     mine, other = _peeled(a), _peeled(b)
     if mine.base or other.base:
         return _same_base(mine, other, policy, value)
+    if opposite(mine.label, other.label):
+        return Verdict("different", f"{written(b)} is the opposite of {written(a)}", "label")
     if _sums_units(mine.core) or _sums_units(other.core):
         return _same_sum(a, b, policy, value)
     problem = _conflict(mine, other, policy)
@@ -43,25 +51,41 @@ def same_quantity(a: Node, b: Node, policy: Policy, value: Callable[[Node, Node]
     return found or Verdict("different", f"{written(b)} is not {written(a)}", verdicts[0].step)
 
 
+def _feet(node: Node, other: Node) -> Node:
+    """The tree with its marks ' and \" as feet and inches, where the other side measures lengths in these."""
+    names = {part.value.name for part in walk(node) if part.head == "quantity"}
+    if not names or not names <= _MARKS.keys():
+        return node
+    others = {part.value.name for part in walk(other) if part.head == "quantity"}
+    return _remarked(node) if others and others <= {"ft", "in"} else node
+
+
+def _remarked(node: Node) -> Node:
+    value = UNITS[_MARKS[node.value.name]] if node.head == "quantity" else node.value
+    return Node(node.head, tuple(map(_remarked, node.args)), value)
+
+
 def _peeled(node: Node) -> _Peeled:
-    unit, percent, base, sign = None, False, None, 1
+    unit, percent, base, sign, label = None, False, None, 1, ""
     while True:
         head = node.head
         if head == "neg" and node.args[0].head in WRAPPERS:
             sign = -sign
         elif head == "quantity":
-            unit = unit or node.value
+            unit = times(node.value, unit) if unit is not None and unit.name[0] == "/" else unit or node.value
         elif head == "percent":
             percent = True
         elif head == "based":
             base = node.value
             break
-        elif head != "labelled":
+        elif head == "labelled":
+            label = f"{label} {node.value}"
+        else:
             break
         node = node.args[0]
     if base is None:
         node = node if _sums_units(node) else bare(node)
-    return _Peeled(Node("neg", (node,)) if sign < 0 else node, unit, percent, base)
+    return _Peeled(Node("neg", (node,)) if sign < 0 else node, unit, percent, base, label)
 
 
 def _sums_units(node: Node) -> bool:
@@ -101,8 +125,7 @@ def _conflict(a: _Peeled, b: _Peeled, policy: Policy) -> str:
     if policy.units == "ignored":
         return ""
     if a.unit and b.unit:
-        angles = {(("angle", 1),), _RADIAN}
-        if compatible(a.unit, b.unit) or {a.unit.dims, b.unit.dims} == angles:
+        if compatible(a.unit, b.unit) or _counts_alike(a.unit, b.unit):
             return ""
         return f"{b.unit.name} is not {a.unit.name}"
     given = a.unit or b.unit
@@ -110,9 +133,24 @@ def _conflict(a: _Peeled, b: _Peeled, policy: Policy) -> str:
         return ""
     if a.percent != b.percent and (b if a.unit else a).percent:
         return f"a percentage is not a number of {given.name}"
-    if policy.units == "required" and given.dims != (("angle", 1),):
+    if policy.units == "required" and given.dims != _ANGLE:
         return f"only one of them has a unit, {given.name}"
     return ""
+
+
+def _counts_alike(a: Unit, b: Unit) -> bool:
+    """Whether units of different dimensions go together: degrees and radians, degrees of an angle and of temperature,
+    where the scale is left out, and money with the same money per something.
+    """
+    dims = {a.dims, b.dims}
+    if _ANGLE in dims and len(dims) == 2:
+        other = b if a.dims == _ANGLE else a
+        scale = other.name in ("°C", "°F") and "deg" in (a.name, b.name)
+        return other.dims == _RADIAN or scale
+    whole, rate = sorted((a, b), key=lambda unit: len(unit.dims))
+    if len(whole.dims) != 1 or whole.dims[0][1] != 1 or whole.dims[0][0] not in _MONEY or len(rate.dims) != 2:
+        return False
+    return rate.name.startswith((f"{whole.name}/", f"{whole.name}*/")) and whole.dims[0] in rate.dims
 
 
 def _readings(a: _Peeled, b: _Peeled, policy: Policy) -> Iterator[tuple[Node, Node]]:
@@ -121,6 +159,9 @@ def _readings(a: _Peeled, b: _Peeled, policy: Policy) -> Iterator[tuple[Node, No
         yield from _of_percent(a, b, policy)
         return
     if policy.units == "ignored" or a.unit == b.unit:
+        yield a.core, b.core
+        return
+    if a.unit and b.unit and _counts_alike(a.unit, b.unit) and a.unit.dims != _RADIAN != b.unit.dims:
         yield a.core, b.core
         return
     if a.unit and b.unit:
@@ -146,12 +187,12 @@ def _hundredth(peeled: _Peeled) -> Node:
 
 def _in_radians(peeled: _Peeled) -> Node:
     unit = peeled.unit
-    return radians(peeled.core, unit.factor) if unit and unit.dims == (("angle", 1),) else peeled.core
+    return radians(peeled.core, unit.factor) if unit and unit.dims == _ANGLE else peeled.core
 
 
 def _measured(core: Node, unit: Unit) -> Node:
     """The value in the units that all others are measured in."""
-    if unit.dims == (("angle", 1),):
+    if unit.dims == _ANGLE:
         return radians(core, unit.factor)
     return _scaled(core, unit.factor)
 

@@ -2,12 +2,13 @@
 
 Endpoints stay trees. An inequality is solved only where it is linear in its unknown,
 or in the absolute value of something linear. What is no such region is None.
+
+Between inequalities "and" means both, even where both cannot be, and "or" either; a mere comma means both, or either
+where both cannot be. `x = (1, 2)` is a point, as `x in (1, 2)` is none. An end of infinity that is said to belong to an
+interval stays so: `(1, inf]` is no `(1, inf)`.
 """
 
 from __future__ import annotations
-
-from fractions import Fraction
-from typing import Final
 
 from graders.math.shapes.intervals import (
     ALL,
@@ -23,11 +24,11 @@ from graders.math.shapes.intervals import (
     outside,
     union,
 )
+from graders.math.shapes.linear import ZERO, absolutes, linear, quotient
 from graders.math.shapes.relations import agreement, difference, is_name, pairs
-from graders.math.tree import Node, Numeral, symbols, walk
+from graders.math.tree import Node, symbols, walk
 from graders.math.values.values import compare_real
 
-_ZERO: Final = Node("number", (), Numeral(Fraction(0)))
 RELATIONS = 16
 """Lists of more inequalities are not looked at as regions."""
 _VALUES = frozenset(("number", "symbol", "constant", "add", "mul", "neg", "div", "pow", "root", "call"))
@@ -85,10 +86,10 @@ def _region(node: Node, depth: int) -> Region:
     if head == "relation":
         return _relation(node, depth)
     if head == "named" and is_name(args[0]):
-        return Region(args[0], _region(args[1], depth + 1).parts)
+        return Region(args[0], _given(args[1], depth))
     if head == "builder":
         return _builder(node, depth)
-    if head == "union" or (head == "list" and all(arg.head in _INTERVALS or is_region(arg) for arg in args)):
+    if head == "union" or (head == "list" and _are_regions(args)):
         return _several(node, depth)
     if head in ("intersection", "minus"):
         first, *others = [_region(arg, depth + 1) for arg in args]
@@ -99,6 +100,25 @@ def _region(node: Node, depth: int) -> Region:
     raise NoRegionError
 
 
+def _given(body: Node, depth: int) -> tuple[Part, ...]:
+    """Where a name lies that is in a region or has a value. A name that is (1, 2) is a point of the plane."""
+    if body.head == "tuple" and not is_region(body):
+        raise NoRegionError
+    return _point(body) if _is_value(body) and body.head != "symbol" else _region(body, depth + 1).parts
+
+
+def _point(value: Node) -> tuple[Part, ...]:
+    return (Part(value, value, True, True),)
+
+
+def _are_regions(items: tuple[Node, ...]) -> bool:
+    """Whether all items of a list are regions, or values of the name that others say lies in one: x < 1 or x = 3."""
+    shapes = [item.head in _INTERVALS or is_region(item) for item in items]
+    return all(shapes) or (
+        any(shapes) and all(shape or item.head == "named" for shape, item in zip(shapes, items, strict=True))
+    )
+
+
 def _interval(node: Node) -> tuple[Part, ...]:
     if len(node.args) != 2:
         raise NoRegionError
@@ -106,7 +126,7 @@ def _interval(node: Node) -> tuple[Part, ...]:
     if not (_is_value(low) and _is_value(high)):
         raise NoRegionError
     ends = {"tuple": "()", "bracket": "[]"}.get(node.head) or node.value
-    part = Part(low, high, ends[0] == "[" and not infinite(low), ends[1] == "]" and not infinite(high))
+    part = Part(low, high, ends[0] == "[", ends[1] == "]")
     side = compare_real(low, high)
     if node.head != "interval" and side != -1 and (side is not None or not symbols(node)):
         raise NoRegionError
@@ -123,7 +143,7 @@ def _common(unknowns: list[Node | None]) -> Node | None:
 
 
 def _several(node: Node, depth: int) -> Region:
-    """A union, or a list: "and" and commas between inequalities mean both, or either where both cannot be."""
+    """A union, or a list: "and" between inequalities means both, commas do, or either where both cannot be."""
     if len(node.args) > (LIMIT if node.head == "union" else RELATIONS):
         raise NoRegionError
     found = [_region(arg, depth + 1) for arg in node.args]
@@ -132,7 +152,7 @@ def _several(node: Node, depth: int) -> Region:
         parts = ALL
         for other in found:
             parts = common(parts, other.parts)
-        if parts or len(found) < 2:
+        if parts or len(found) < 2 or (node.value == "and" and all(arg.head == "relation" for arg in node.args)):
             return Region(unknown, parts)
     return Region(unknown, union([part for other in found for part in other.parts]))
 
@@ -142,10 +162,28 @@ def _builder(node: Node, depth: int) -> Region:
     within = ALL
     if (element.head == "relation" and tuple(element.value) == ("in",)) or element.head == "named":
         within, element = _region(element.args[1], depth + 1).parts, element.args[0]
-    found = _region(condition, depth + 1)
+    found = _region(_condition(condition), depth + 1)
     if not is_name(element) or (found.unknown is not None and agreement(found.unknown, element) is None):
         raise NoRegionError
     return Region(None, found.parts if within == ALL else common(within, found.parts))
+
+
+def _condition(node: Node) -> Node:
+    """What stands behind the bar, with x in and x = as names, and the name that != is said of passed on."""
+    if node.head == "relation" and tuple(node.value) in (("in",), ("=",)):
+        name, body = node.args
+        if node.value[0] == "in" and body.head in ("tuple", "bracket"):
+            body = Node("interval", body.args, "()" if body.head == "tuple" else "[]")
+        return Node("named", (name, body))
+    if node.head != "list":
+        return node
+    items: list[Node] = []
+    for item in node.args:
+        before = items[-1] if items else None
+        if before is not None and before.head == "relation" and tuple(before.value) == ("!=",) and _is_value(item):
+            item = Node("relation", (before.args[0], item), ("!=",))
+        items.append(_condition(item))
+    return Node("list", tuple(items), node.value)
 
 
 def _relation(node: Node, depth: int) -> Region:
@@ -171,7 +209,7 @@ def _between(node: Node) -> Region | None:
     low, name, high = node.args
     if not is_name(name) or name.head == "call" or not (symbols(low) | symbols(high)).isdisjoint(symbols(name)):
         return None
-    ins = ["=" in sign for sign in node.value]
+    ins = ["=" in sign and not infinite(end) for sign, end in zip(node.value, (low, high), strict=True)]
     if node.value[0][0] == ">":
         low, high, ins = high, low, ins[::-1]
     return Region(name, _interval(Node("interval", (low, high), "(["[ins[0]] + ")]"[ins[1]])))
@@ -207,20 +245,20 @@ def _side(sign: str, end: Node, below: bool) -> tuple[Part, ...]:
 
 def _solved(sign: str, form: Node, name: Node) -> tuple[Part, ...]:
     """Where form < 0, form <= 0 or form != 0; the form is linear in the name or in one absolute value."""
-    sizes = _absolutes(form)
+    sizes = absolutes(form)
     if not sizes:
-        slope, rest = _linear(form, name, 0)
-        side = order(slope, _ZERO)
+        slope, rest = linear(form, name)
+        side = order(slope, ZERO)
         if side == 0:
             raise NoRegionError
-        return _side(sign, _quotient(Node("neg", (rest,)), slope), side > 0)
+        return _side(sign, quotient(Node("neg", (rest,)), slope), side > 0)
     if len(sizes) > 1:
         raise NoRegionError
-    slope, rest = _linear(form, sizes[0], 0)
-    side = order(slope, _ZERO)
+    slope, rest = linear(form, sizes[0])
+    side = order(slope, ZERO)
     if side == 0:
         raise NoRegionError
-    end, inner = _quotient(Node("neg", (rest,)), slope), sizes[0].args[0]
+    end, inner = quotient(Node("neg", (rest,)), slope), sizes[0].args[0]
     if symbols(end):
         raise NoRegionError
     return _around(sign, inner, end, side > 0, name)
@@ -228,9 +266,9 @@ def _solved(sign: str, form: Node, name: Node) -> tuple[Part, ...]:
 
 def _around(sign: str, inner: Node, end: Node, below: bool, name: Node) -> tuple[Part, ...]:
     """Where |inner| is below or above the end."""
-    if _absolutes(inner):
+    if absolutes(inner):
         raise NoRegionError
-    negative = order(end, _ZERO)
+    negative = order(end, ZERO)
     if sign == "!=":
         if negative < 0:
             return ALL
@@ -246,81 +284,3 @@ def _around(sign: str, inner: Node, end: Node, below: bool, name: Node) -> tuple
         return ALL
     low = _solved(sign, difference(inner, Node("neg", (end,))), name)
     return union([*low, *_solved(sign, difference(end, inner), name)])
-
-
-def _absolutes(node: Node) -> list[Node]:
-    if node.head == "call" and node.value == "abs" and symbols(node):
-        return [node]
-    found: list[Node] = []
-    for arg in node.args:
-        found += [size for size in _absolutes(arg) if size not in found]
-    return found
-
-
-def _quotient(a: Node, b: Node) -> Node:
-    if a.head == "neg" and _plain(a.args[0], b) and b.value.value:
-        return Node("number", (), Numeral(-a.args[0].value.value / b.value.value))
-    return Node("div", (a, b))
-
-
-def _linear(node: Node, name: Node, depth: int) -> tuple[Node, Node]:
-    """Slope and rest of a form that is linear in the name."""
-    if node == name:
-        return Node("number", (), Numeral(Fraction(1))), _ZERO
-    if name.head == "symbol":
-        if name.value not in symbols(node):
-            return _ZERO, node
-    elif not _absolutes(node) and not symbols(node):
-        return _ZERO, node
-    if depth > 50:
-        raise NoRegionError
-    head, args, _ = node
-    if head == "add":
-        found = [_linear(arg, name, depth + 1) for arg in args]
-        return _sum([slope for slope, _ in found]), _sum([rest for _, rest in found])
-    if head == "neg":
-        slope, rest = _linear(args[0], name, depth + 1)
-        return _times(_MINUS_ONE, slope), _times(_MINUS_ONE, rest)
-    if head == "mul":
-        return _scaled(args, name, depth)
-    if head == "div" and not symbols(args[1]):
-        slope, rest = _linear(args[0], name, depth + 1)
-        return _over(slope, args[1]), _over(rest, args[1])
-    raise NoRegionError
-
-
-_MINUS_ONE: Final = Node("number", (), Numeral(Fraction(-1)))
-
-
-def _scaled(args: tuple[Node, ...], name: Node, depth: int) -> tuple[Node, Node]:
-    moving = [arg for arg in args if symbols(arg)]
-    if len(moving) != 1:
-        raise NoRegionError
-    slope, rest = _linear(moving[0], name, depth + 1)
-    for arg in args:
-        if arg is not moving[0]:
-            slope, rest = _times(arg, slope), _times(arg, rest)
-    return slope, rest
-
-
-def _plain(*nodes: Node) -> bool:
-    return all(node.head == "number" and node.value.digits is None for node in nodes)
-
-
-def _sum(nodes: list[Node]) -> Node:
-    if _plain(*nodes):
-        return Node("number", (), Numeral(sum((node.value.value for node in nodes), Fraction(0))))
-    kept = tuple([node for node in nodes if node != _ZERO])
-    return kept[0] if len(kept) == 1 else Node("add", kept)
-
-
-def _times(a: Node, b: Node) -> Node:
-    if _plain(a, b):
-        return Node("number", (), Numeral(a.value.value * b.value.value))
-    return _ZERO if _ZERO in (a, b) else Node("mul", (a, b))
-
-
-def _over(a: Node, b: Node) -> Node:
-    if _plain(a, b) and b.value.value:
-        return Node("number", (), Numeral(a.value.value / b.value.value))
-    return _ZERO if a == _ZERO else Node("div", (a, b))

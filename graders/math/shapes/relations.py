@@ -6,19 +6,23 @@ proportional by a constant other than zero, inequalities if it is positive; noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from graders.math.policy import Policy
 from graders.math.shapes import words
 from graders.math.tree import Node, Verdict, symbols
-from graders.math.values.values import is_constant, proportional
+from graders.math.values.values import exact, is_constant, proportional
 from graders.math.written import written
 
 Test = Callable[[Node, Node], Verdict]
 
 FLIPPED = {">": "<", ">=": "<="}
 _OF_NAMES = frozenset(("abs", "norm", "det", "tr", "rank", "dim", "arg", "re", "im"))
+_MADE_OF_NAMES = frozenset(("div", "ratio", "tuple", "union", "intersection", "minus"))
+_OPERATORS = frozenset(("integral", "limit", "sum", "product", "derivative"))
+_ARITHMETIC = frozenset(("add", "mul", "div", "neg", "pm", "mp", "percent"))
+_NUMERALS = frozenset(("number", "constant", "based"))
 
 
 class Pair(NamedTuple):
@@ -39,7 +43,9 @@ def is_name(node: Node) -> bool:
         return _is_product_name(node)
     if head == "call":
         return node.value in _OF_NAMES and all(map(is_name, args))
-    return head in ("div", "ratio", "tuple") and bool(args) and all(map(is_name, args))
+    if head == "bracket":  # [ABC] is the area of ABC
+        return len(args) == 1 and is_name(args[0])
+    return head in _MADE_OF_NAMES and bool(args) and all(map(is_name, args))
 
 
 def is_applied(name: Node, value: Node) -> bool:
@@ -93,23 +99,35 @@ def agreement(a: Node, b: Node) -> dict[str, Node] | None:
     if first and second:
         return _renaming(first, second)
     for whole, bare in ((first, b), (second, a)):
-        if whole and bare.head == "symbol" and bare.value == whole[0]:
+        if whole and bare.head == "symbol" and (bare.value == whole[0] or {bare.value, whole[0]} == _Y_OF_X):
             return {} if all(arg.head == "symbol" for arg in whole[1]) else None
     if a.head == b.head and a.value == b.value and a.args and len(a.args) == len(b.args):
         return {} if all(agreement(x, y) == {} for x, y in zip(a.args, b.args, strict=True)) else None
     return None
 
 
+_Y_OF_X = frozenset(("y", "f"))
+_FIXED = frozenset("PE")  # what a probability or an expectation is of cannot be called otherwise
+
+
 def _renaming(a: tuple[str, tuple[Node, ...]], b: tuple[str, tuple[Node, ...]]) -> dict[str, Node] | None:
-    if a[0] != b[0] or len(a[1]) != len(b[1]):
+    """Which variables of one function stand for those of the other; none for the same ones in another order."""
+    if (a[0] != b[0] and {a[0], b[0]} != _Y_OF_X) or len(a[1]) != len(b[1]):
         return None
-    renamed = {}
-    for mine, other in zip(a[1], b[1], strict=True):
-        if mine != other:
-            if mine.head != "symbol" or other.head != "symbol":
-                return None
-            renamed[other.value] = mine
-    return renamed
+    changed = [(mine, other) for mine, other in zip(a[1], b[1], strict=True) if mine != other]
+    if changed and a[0] in _FIXED:
+        return None
+    if not all(_is_variable(mine) and _is_variable(other) for mine, other in changed):
+        return None
+    if any(mine in b[1] or other in a[1] for mine, other in changed):
+        return None
+    if not len({mine for mine, _ in changed}) == len({other for _, other in changed}) == len(changed):
+        return None
+    return {other.value: mine for mine, other in changed}
+
+
+def _is_variable(node: Node) -> bool:
+    return node.head == "symbol" and not node.value[:1].isupper()
 
 
 def free_to_rename(renaming: Mapping[str, Node], mine: Node, other: Node) -> bool:
@@ -129,6 +147,40 @@ def renamed(node: Node, renaming: Mapping[str, Node]) -> Node:
 
 def equation(name: Node, value: Node) -> Node:
     return Node("relation", (name, value), ("=",))
+
+
+def stated(node: Node) -> Node | None:
+    """What an equation such as a + b = 5 says that its left side is worth; None where it is one to be solved.
+
+    The right side is a constant other than zero, and the left side more than one unknown with a numeral: neither a
+    coefficient nor a number added stands in it, and if it is a polynomial it has more than one letter. An integral or
+    a limit with letters is worth what it is said to be, whatever that is.
+    """
+    *before, value = node.args
+    if set(node.value) != {"="} or value.head == "text":
+        return None
+    if len(before) == 1 and before[0].head in _OPERATORS and symbols(before[0]):
+        return value
+    if not is_constant(value) or exact(value) == 0:
+        return None
+    unknown = [part for part in before if not is_constant(part)]
+    return value if unknown and unknown[0] == before[0] and all(map(_is_measured, unknown)) else None
+
+
+def _is_measured(node: Node) -> bool:
+    """Whether it is an expression whose value is asked for, rather than a side of an equation in an unknown."""
+    if any(part.head in _ARITHMETIC and any(arg.head in _NUMERALS for arg in part.args) for part in _bases(node)):
+        return False
+    if any(part.head == "pow" and part.args[0].head in _NUMERALS for part in _bases(node)):
+        return False
+    return len(symbols(node)) > 1 or any(part.head in ("call", "apply", *_OPERATORS) for part in _bases(node))
+
+
+def _bases(node: Node) -> Iterator[Node]:
+    """The node and all below it but exponents, the indices of roots, and what is below an operator."""
+    yield node
+    for arg in node.args[:1] if node.head in ("pow", "root") else () if node.head in _OPERATORS else node.args:
+        yield from _bases(arg)
 
 
 def pairs(node: Node) -> list[Pair]:

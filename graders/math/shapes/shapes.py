@@ -9,16 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 
 from graders.math.policy import Policy
-from graders.math.shapes import intervals, matrices, quantities, regions, words
-from graders.math.shapes.entries import counts, covered, different, in_order, matched, placed
+from graders.math.shapes import grids, labels, matrices, quantities, regions, systems, words
+from graders.math.shapes.clauses import same_choice, same_given
+from graders.math.shapes.entries import (
+    COLLECTIONS,
+    Test,
+    continues,
+    covered,
+    different,
+    in_order,
+    is_restated,
+    matched,
+    unwrapped,
+)
 from graders.math.shapes.normal import EXPRESSIONS, WRAPPERS, Normaliser, bare
 from graders.math.shapes.ratios import same_ratio, same_residue
 from graders.math.shapes.relations import (
     agreement,
     equation,
-    family,
     free_to_rename,
     pairs,
     renamed,
@@ -36,8 +47,8 @@ RELATIONS = 16
 """Relations of two systems that are matched pair by pair, once those that are the same tree are set aside."""
 DEEPEST = 60
 
-_COLLECTIONS = frozenset(("list", "tuple", "bracket", "set", "record", "matrix"))
 _PLAIN = EXPRESSIONS - WRAPPERS
+_NO_ELEMENT = different("a set and its element differ")
 _SAME = Verdict("equal", "the same tree", "tree")
 
 
@@ -49,20 +60,26 @@ def same(gold: Node, answer: Node, policy: Policy = Policy()) -> Verdict:  # noq
     """
     if gold == answer and (policy.text or gold.head != "text"):
         return _SAME
-    if _plain(gold) and _plain(answer):
+    plain, runs = _scan(gold)
+    other_plain, others = _scan(answer)
+    if runs and others and (apart := words.clashing(runs, others)):
+        gold, answer = words.as_words(gold, apart), words.as_words(answer, apart)
+    if plain and other_plain:
         return same_value(gold, answer, policy)
     return _Comparison(policy).whole(gold, answer)
 
 
-def _plain(node: Node) -> bool:
-    """Whether it is an expression throughout."""
-    stack = [node]
+def _scan(node: Node) -> tuple[bool, list[str]]:
+    """Whether it is an expression throughout, and its runs of three or more capitals."""
+    plain, runs, stack = True, list[str](), [node]
     while stack:
         node = stack.pop()
         if node.head not in _PLAIN:
-            return False
+            plain = False
+        elif node.value is not None and node.head == "mul" and len(node.value) > 2 and node.value.isupper():
+            runs.append(node.value)
         stack.extend(node.args)
-    return True
+    return plain, runs
 
 
 class _Comparison:
@@ -75,11 +92,13 @@ class _Comparison:
         self.normal = Normaliser(self._true)
 
     def whole(self, gold: Node, answer: Node) -> Verdict:
-        return self.forms(self.normal.of(gold), self.normal.of(answer))
+        a, b = self.normal.of(gold), self.normal.of(answer)
+        return self.forms(systems.worth(a, b), systems.worth(b, a))
 
-    def _true(self, a: Node, b: Node) -> Verdict:
+    def _true(self, a: Node, b: Node, tolerance: float) -> Verdict:
         """Whether two members of a chain agree; there a decimal may be rounded to any length."""
-        lenient = _Comparison(replace(self.policy, digits=1, units="optional", percent="either"))
+        near = max(tolerance, self.policy.rel_tol)
+        lenient = _Comparison(replace(self.policy, digits=1, units="optional", percent="either", rel_tol=near))
         lenient.calls, lenient.work = self.calls, self.work
         verdict = lenient.forms(a, b)
         self.calls, self.work = lenient.calls, lenient.work
@@ -100,6 +119,10 @@ class _Comparison:
             return different(f"the answer {b.value}" if b.head == "false" else f"the reference {a.value}", "chain")
         if a.head in EXPRESSIONS and b.head in EXPRESSIONS:
             return self._values(a, b, depth)
+        if "given" in (a.head, b.head):
+            return same_given(a, b, self._test(depth), self.normal.of)
+        if "choice" in (a.head, b.head):
+            return same_choice(a, b, self._test(depth))
         if regions.is_region(a) or regions.is_region(b):
             found = self._regions(a, b)
             if found is not None:
@@ -110,12 +133,12 @@ class _Comparison:
             return self._relations(a, b, depth)
         if "text" in (a.head, b.head):
             return self._text(a, b)
-        if a.head in _COLLECTIONS or b.head in _COLLECTIONS:
+        if a.head in COLLECTIONS or b.head in COLLECTIONS:
             return self._collections(a, b, depth)
         if "ratio" in (a.head, b.head):
-            return same_ratio(a, b, partial(self.forms, depth=depth + 1))
+            return same_ratio(a, b, self._test(depth))
         if "congruent" in (a.head, b.head):
-            return same_residue(a, b, partial(self.forms, depth=depth + 1))
+            return same_residue(a, b, self._test(depth))
         return self._parts(a, b, depth)
 
     def _readings(self, a: Node, b: Node, depth: int) -> Verdict:
@@ -153,28 +176,44 @@ class _Comparison:
             if other.head == "relation":
                 return self._relations(a, b, depth)
             if other.head == "record" and len(other.args) > 1:
-                return different(f"{kind(b)} is not {kind(a)}")
+                given = systems.expanded(mine)
+                if given is mine:
+                    return different(f"{kind(b)} is not {kind(a)}")
+                return systems.same_records(*((given, b) if mine is a else (a, given)), self._test(depth))
             body = mine.args[1]
+            if other.head == "list" and body.head == "list" and any(arg.head == "named" for arg in other.args):
+                body = Node("list", tuple([Node("named", (mine.args[0], arg)) for arg in body.args]), body.value)
             return self.forms(body, b, depth + 1) if mine is a else self.forms(a, body, depth + 1)
-        renaming = agreement(a.args[0], b.args[0])
-        if renaming is not None and free_to_rename(renaming, a.args[1], b.args[1]):
-            return self.forms(a.args[1], renamed(b.args[1], renaming), depth + 1)
+        found = None
+        for name, second in product((a.args[0], *(a.value or ())), (b.args[0], *(b.value or ()))):
+            renaming = agreement(name, second)
+            if renaming is not None and free_to_rename(renaming, a.args[1], b.args[1]):
+                found = self.forms(a.args[1], renamed(b.args[1], renaming), depth + 1)
+                if found.equal:
+                    return found
+        if found is not None:
+            return found
         if a.args[1].head in EXPRESSIONS and b.args[1].head in EXPRESSIONS:
             found = self._systems([equation(*a.args)], [equation(*b.args)], depth)
             if found.equal:
                 return found
         return different(f"{written(b.args[0])} is not {written(a.args[0])}", "name")
 
+    def _test(self, depth: int) -> Test:
+        return partial(self.forms, depth=depth + 1)
+
     # Relations.
 
     def _relations(self, a: Node, b: Node, depth: int) -> Verdict:
-        mine, other = _as_relations(a), _as_relations(b)
-        if mine is None or other is None:
-            return different(f"{kind(b)} is not {kind(a)}")
-        return self._systems(mine, other, depth)
+        mine, other = systems.as_relations(a), systems.as_relations(b)
+        if mine is not None and other is not None:
+            return self._systems(mine, other, depth)
+        if a.head == b.head == "list" or a.head in COLLECTIONS or b.head in COLLECTIONS:
+            return self._collections(a, b, depth)
+        return different(f"{kind(b)} is not {kind(a)}")
 
     def _systems(self, mine: Sequence[Node], other: Sequence[Node], depth: int) -> Verdict:
-        test = partial(self.forms, depth=depth + 1)
+        test = self._test(depth)
         all_pairs = [[pair for node in nodes for pair in pairs(node)] for nodes in (mine, other)]
 
         def same_relation(x: Node, y: Node) -> Verdict:
@@ -194,24 +233,7 @@ class _Comparison:
             return None
         if mine.unknown and other.unknown and agreement(mine.unknown, other.unknown) is None:
             return different(f"{written(other.unknown)} is not {written(mine.unknown)}", "name")
-        step = "intervals"
-        if len(mine.parts) != len(other.parts):
-            return different(f"{kind(a)} and {kind(b)} are different sets of real numbers", step)
-        for x, y in zip(mine.parts, other.parts, strict=True):
-            for side, one, two in (("low", x.low, y.low), ("high", x.high, y.high)):
-                verdict = self._end(one, two)
-                if not verdict.equal:
-                    why = f"the {side} end {written(two)} is not {written(one)}"
-                    return verdict if verdict.outcome == "undecided" else different(why, step)
-            for end, first, second in ((x.low, x.low_in, y.low_in), (x.high, x.high_in, y.high_in)):
-                if first != second:
-                    return different(f"{written(end)} belongs to only one of them", step)
-        return Verdict("equal", "the same set of real numbers", step)
-
-    def _end(self, a: Node, b: Node) -> Verdict:
-        if intervals.infinite(a) or intervals.infinite(b):
-            return _SAME if intervals.infinite(a) == intervals.infinite(b) else different("not the same infinity")
-        return _SAME if a == b else self.value(a, b)
+        return grids.same_parts(a, b, mine, other, self.value)
 
     def _unwrapped(self, node: Node) -> Node:
         return node if WRAPPERS.isdisjoint(self.normal.heads(node)) else bare(node)
@@ -221,25 +243,26 @@ class _Comparison:
     def _text(self, a: Node, b: Node) -> Verdict:
         if not self.policy.text:
             return different("answers in words are not compared", "text")
-        said = [words.plain(node.value) if node.head == "text" else words.spelled(node) for node in (a, b)]
-        if None in said:
+        first, second = (node.value if node.head == "text" else words.spelled(node) for node in (a, b))
+        if first is None or second is None:
             return different(f"{kind(b)} is not {kind(a)}", "text")
-        first, second = (words.plain(text or "") for text in said)
-        if first == second:
+        if words.agree(first, second):
             return Verdict("equal", "the same words", "text")
-        return different(f'"{second[:40]}" is not "{first[:40]}"', "text")
+        return different(f'"{words.plain(second)[:40]}" is not "{words.plain(first)[:40]}"', "text")
 
     # Collections.
 
     def _collections(self, a: Node, b: Node, depth: int) -> Verdict:
         for mine, other in ((a, b), (b, a)):
-            if mine.head in _COLLECTIONS and other.head not in _COLLECTIONS:
+            if mine.head in COLLECTIONS and other.head not in COLLECTIONS:
                 return self._one(a, b, depth)
-        first, second = _only(a), _only(b)
-        if (first is a) != (second is b) and first.head in _COLLECTIONS and second.head in _COLLECTIONS:
+        first, second = unwrapped(a, b), unwrapped(b, a)
+        if (first is a) != (second is b) and first.head in COLLECTIONS and second.head in COLLECTIONS:
             return self.forms(first, second, depth + 1)
+        if not systems.joined_alike(a, b):
+            return different('alternatives, joined by "or", are not relations that hold together', "relation")
         if "matrix" in (a.head, b.head):
-            found = self._matrices(a, b, depth)
+            found = grids.same_matrices(a, b, self._test(depth), self.policy.shape == "loose")
             if found is not None:
                 return found
             a, b = (
@@ -247,17 +270,25 @@ class _Comparison:
             )
         heads = {a.head, b.head}
         if self.policy.shape != "loose":
+            if systems.is_other_shape(a, b):
+                return different(f"{kind(b)} is not {kind(a)}", "shape")
             if "set" in heads and (heads & {"tuple", "bracket"}) and not self._both_lists(a, b):
                 return different(f"{kind(b)} is not {kind(a)}", "shape")
             if heads == {"tuple", "bracket"} and self._is_interval(a) and self._is_interval(b):
                 return different(f"{written(b)} and {written(a)} differ in whether the ends belong to them", "shape")
+        test = self._test(depth)
         if a.head == b.head == "record":
-            return self._records(a, b, depth)
-        test = partial(self.forms, depth=depth + 1)
+            return systems.same_records(a, b, test)
+        if continues(a) or continues(b):
+            return in_order(a.args, b.args, test)
         if "set" in heads:
-            return covered(a.args, b.args, test)
+            return covered(
+                a.args, b.args, lambda x, y: _NO_ELEMENT if (x.head == "set") != (y.head == "set") else test(x, y)
+            )
         if self._ordered(a, b):
             return in_order(a.args, b.args, test)
+        if pairs_by_label := labels.by_label(a.args, b.args):
+            return in_order(*pairs_by_label, test)
         return matched(a.args, b.args, test, "entry")
 
     def _both_lists(self, a: Node, b: Node) -> bool:
@@ -266,7 +297,7 @@ class _Comparison:
         return mine.head == "bracket" and not self._is_interval(mine)
 
     def _is_interval(self, node: Node) -> bool:
-        return len(node.args) == 2 and compare_real(*map(self._unwrapped, node.args)) == -1
+        return len(node.args) == 2 and compare_real(self._unwrapped(node.args[0]), self._unwrapped(node.args[1])) == -1
 
     def _ordered(self, a: Node, b: Node) -> bool:
         if self.policy.order != "written":
@@ -275,53 +306,27 @@ class _Comparison:
             if mine.head in ("tuple", "bracket"):
                 return True
             if mine.head == "record":
-                families = {family(name) for name in mine.value}
-                return other.head != "list" or len(families) > 1 or None in families
+                return other.head != "list" or systems.family_of(mine) is None
         return False
 
     def _one(self, a: Node, b: Node, depth: int) -> Verdict:
         """A collection against something else: of one entry it is that entry."""
-        mine, other = _only(a), _only(b)
+        mine, other = unwrapped(a, b), unwrapped(b, a)
         if mine is not a or other is not b:
             return self.forms(mine, other, depth + 1)
+        for several, one in ((a, b), (b, a)):
+            if is_restated(several) and self._says_once(several.args, one, depth):
+                return Verdict("equal", "the same value in several ways", "entries")
         if any(node.head in EXPRESSIONS and not self.normal.heads(node) <= EXPRESSIONS for node in (a, b)):
             return Verdict("undecided", "its arithmetic is not carried out", "shape")
         return different(f"{kind(b)} is not {kind(a)}", "shape")
 
-    def _records(self, a: Node, b: Node, depth: int) -> Verdict:
-        if len(a.args) != len(b.args):
-            return different(counts(len(a.args), len(b.args), "value"), "name")
-        waiting = dict(zip(b.value, b.args, strict=True))
-        for name, body in zip(a.value, a.args, strict=True):
-            found = (
-                name if name in waiting else next((key for key in waiting if agreement(name, key) is not None), None)
-            )
-            if found is None:
-                return different(f"only the reference says what {written(name)} is", "name")
-            verdict = self.forms(Node("named", (name, body)), Node("named", (found, waiting.pop(found))), depth + 1)
-            if not verdict.equal:
-                return placed(f"{written(name)}: ", verdict)
-        return Verdict("equal", "the same values for the same names", "name")
-
-    def _matrices(self, a: Node, b: Node, depth: int) -> Verdict | None:
-        """Two matrices; None where one is a vector against entries in brackets or none."""
-        mine, other = matrices.as_matrix(a), matrices.as_matrix(b)
-        if mine is None or other is None:
-            known = next(node for node in (a, b) if node.head == "matrix")
-            bad = "set" in (a.head, b.head) and self.policy.shape != "loose"
-            if bad or matrices.vector(known) is None:
-                return different(f"{kind(b)} is not {kind(a)}", "shape")
-            return None
-        rows, others = matrices.rows_of(mine), matrices.rows_of(other)
-        if rows is None or others is None or (len(rows), len(rows[0])) != (len(others), len(others[0])):
-            return different(f"{kind(other)} is not {kind(mine)}", "shape")
-        undecided = None
-        for r, (row, second) in enumerate(zip(rows, others, strict=True), 1):
-            verdict = in_order(row, second, partial(self.forms, depth=depth + 1))
-            if verdict.outcome == "different":
-                return placed(f"row {r}, ", verdict)
-            undecided = undecided if verdict.equal else verdict
-        return undecided or Verdict("equal", "all entries are equal", "entries")
+    def _says_once(self, entries: Sequence[Node], value: Node, depth: int) -> bool:
+        """Whether all entries are one value, and it is this one."""
+        test = self._test(depth)
+        return all(test(entry, value).equal for entry in entries) and all(
+            test(x, y).equal for at, x in enumerate(entries) for y in entries[:at]
+        )
 
     # What is left.
 
@@ -329,29 +334,7 @@ class _Comparison:
         """Two trees of the same make, part by part; two of different make differ."""
         if a.head != b.head or a.value != b.value or not a.args or not b.args:
             return different(f"{kind(b)} is not {kind(a)}", "shape")
-        test = partial(self.forms, depth=depth + 1)
+        test = self._test(depth)
         if a.head in ("union", "intersection", "piecewise"):
             return matched(a.args, b.args, test, "part")
         return in_order(a.args, b.args, lambda x, y: test(self.normal.of(x), self.normal.of(y)))
-
-
-def _only(node: Node) -> Node:
-    """The one entry of a collection; else the node itself."""
-    if node.head not in _COLLECTIONS or node.head == "record" or len(node.args) != 1:
-        return node
-    only = node.args[0]
-    if node.head != "matrix":
-        return only
-    return only.args[0] if len(only.args) == 1 else node
-
-
-def _as_relations(node: Node) -> list[Node] | None:
-    if node.head == "relation":
-        return [node]
-    if node.head == "named":
-        return [equation(*node.args)]
-    if node.head == "list" and all(arg.head == "relation" for arg in node.args):
-        return list(node.args)
-    if node.head == "record":
-        return [equation(*given) for given in zip(node.value, node.args, strict=True)]
-    return None

@@ -61,6 +61,10 @@ class Arithmetic:
         if sizes:
             self.spread = max(self.spread, max(sizes) - min(sizes))
 
+    def lose(self, bits: int) -> None:
+        """Counts that a result shows only beyond so many bits."""
+        self.spread, self.magnitude = max(self.spread, bits), max(self.magnitude, bits)
+
     def kept(self, result: Any) -> Any:
         """An exact result as it is while it is small, else its enclosure."""
         if type(result) is self.is_exact and (bits := self.balls.bits(result)) > 512:

@@ -1,9 +1,11 @@
 """Two expressions compared by proved enclosures at points.
 
-"different" is a proof: two enclosures that do not meet. "equal" is one where all values are rational; else it means
-that the enclosures meet at every point tried, at one of them with so many bits that a difference of the order of any
-number that the expressions are made of would have shown (`Comparison.confirm`). Expressions are compared where both
-are real; where that is nowhere, at whole values of letters such as the n of (-1)^n, then at complex values.
+"different" is a proof: two enclosures that do not meet. "equal" is one for constants made of rational numbers by
+arithmetic and roots (`separation`, where that needs few bits). Else it means that the values are the same rational
+number, or the enclosures meet, at every point tried, and at one of them with so many bits that a difference of the
+order of any number that the expressions are made of would have shown (`Comparison.confirm`). Expressions are compared
+where both are real; where that is nowhere, at whole values of letters such as the n of (-1)^n, then at complex values.
+Letters of which a conjugate or a real part is taken are complex from the start.
 """
 
 from __future__ import annotations
@@ -20,7 +22,18 @@ from graders.math.tree import Node, Verdict
 from graders.math.values.arithmetic import Budget, draw
 from graders.math.values.balls import Ball, Balls, TooLarge, Undefined, Unevaluable, Vague, at, disturbed
 from graders.math.values.evaluate import Evaluator
-from graders.math.values.points import Facts, Point, real_points, seed, shown, whole_points
+from graders.math.values.points import (
+    Facts,
+    Point,
+    complex_points,
+    divisible_points,
+    real_points,
+    seed,
+    shown,
+    whole_points,
+    written_points,
+)
+from graders.math.values.separation import separation
 
 FIRST, SECOND = 128, 512  # bits
 CONSTANT = 1536  # bits for two constants, which no further point can tell apart
@@ -70,6 +83,7 @@ class Comparison:
         self.start = draw(min(one, other) ^ draw(max(one, other)))
         self.policy, self.log_base = policy, log_base
         self.budget = Budget(WORK)
+        self.met: tuple[Balls, Ball, Ball] | None = None  # the first enclosures that met
 
     def verdict(self, names: list[str], known: Facts) -> Verdict:
         try:
@@ -86,22 +100,40 @@ class Comparison:
         return self._read(survey, 1, loose) or self._problem(survey)
 
     def _of_functions(self, names: list[str], known: Facts) -> Verdict:
+        if known.complex:
+            spread = complex_points(names, known.complex, self.start, known.largest)
+            survey = self.survey(spread, KINKED, True)
+            return self._read(survey, USABLE, True) or self._problem(survey)
         letters = frozenset(names) & known.whole
         points = partial(real_points, names, self.start, known.largest)
         real = self.survey(points(), KINKED if known.kinked else SMOOTH, False)
         if not (real.apart and letters):
             verdict = self._read(real, USABLE, False)
+            if verdict and verdict.equal and known.steps:
+                return self._at_steps(names, letters, known) or verdict
             if verdict and verdict.outcome != "undecided":
                 return verdict
         if letters:
             whole = self.survey(whole_points(names, letters, self.start, 48 if known.series else 1200), 12, False)
             verdict = self._read(whole, USABLE, False, f" at whole {', '.join(sorted(letters))}")
+            if verdict and verdict.equal and known.steps:
+                return self._at_steps(names, letters, known) or verdict
             if verdict and verdict.outcome != "undecided":
                 return verdict
         if real.apart:
             return self._read(real, USABLE, False) or self._problem(real)
         complex_ = self.survey(islice(points(), 8), SMOOTH, True)
         return self._read(complex_, USABLE, True) or self._problem(complex_)
+
+    def _at_steps(self, names: list[str], letters: frozenset[str], known: Facts) -> Verdict | None:
+        """What two that are equal elsewhere are where steps and spikes lie: None where they are equal there too."""
+        if letters:
+            highest = 48 if known.series else 10**10
+            points = divisible_points(names, letters, self.start, known.written, highest)
+        else:
+            points = written_points(names, self.start, known.written)
+        survey = self.survey(points, 1000, False)
+        return self._read(survey, 1, False) if survey.apart else None
 
     def survey(self, points: Iterable[Point], wanted: int, loose: bool) -> Survey:
         """Compares at these points until they are apart, or met at `wanted` of them; where that is more than a few,
@@ -150,7 +182,7 @@ class Comparison:
         return self._compared(balls, values, evaluator.opaque)
 
     def _evaluator(self, balls: Balls, point: Point, loose: bool) -> Evaluator:
-        exact_point = {name: balls.rational(*value) for name, value in point.items()}
+        exact_point = {name: _number(balls, value) for name, value in point.items()}
         return Evaluator(balls, exact_point, self.budget, loose=loose, log_base=self.log_base)
 
     def _compared(self, balls: Balls, values: list[Any], opaque: bool) -> Met:
@@ -160,6 +192,7 @@ class Comparison:
             return Met("together", opaque=opaque, settled=True)
         one, other = balls.ball(one), balls.ball(other)
         if not both_exact and balls.overlap(one, other):
+            self.met = self.met or (balls, one, other)
             return Met("together", opaque=opaque)
         if self.policy.rel_tol and self._within(balls, one, other):
             return Met("together", opaque=opaque, settled=True)
@@ -178,9 +211,13 @@ class Comparison:
     def confirm(self, point: Point, loose: bool = False, constant: bool = True) -> Literal["apart", "together", ""]:
         """Compares once more, with so many bits that nothing written can have been lost.
 
-        Those are twice the bits by which addends differ in size (or, near zero, by which any number is off 1) and some.
+        For numbers made by arithmetic and roots that is proved (`separation`). Otherwise it is twice the bits by which
+        addends differ in size (or, near zero, by which any number is off 1) and some.
         "" where that is more than MOST bits, or where the enclosures remain wide.
         """
+        bits = None if loose else separation(*self.trees, point)
+        if bits is not None and bits <= SECOND and (proved := self._proved(point, bits)):
+            return proved
         extra = CONSTANT if constant else SECOND
         precision, near_zero = extra, False
         for _ in range(6):
@@ -202,6 +239,20 @@ class Comparison:
             if extra + 2 * lost > MOST:
                 return ""
             precision = max(precision, extra + 2 * lost)
+        return ""
+
+    def _proved(self, point: Point, bits: int) -> Literal["apart", "together", ""]:
+        """Compares with so many bits that two numbers which differ by 2^-bits or not at all are told apart."""
+        if self.met and not point and all(self.met[0].narrow(ball, bits + 2) for ball in self.met[1:]):
+            return "together"
+        for precision in (bits + 64, bits + SECOND):
+            with at(max(precision, FIRST)) as balls:
+                evaluator = self._evaluator(balls, point, False)
+                one, other = (balls.ball(evaluator.value(tree)) for tree in self.trees)
+                if not balls.overlap(one, other):
+                    return "apart"
+                if balls.narrow(one, bits + 2) and balls.narrow(other, bits + 2):
+                    return "together"
         return ""
 
     def _read(self, survey: Survey, needed: int, loose: bool, where: str = "") -> Verdict | None:
@@ -246,6 +297,12 @@ def _order(balls: Balls, one: Ball, other: Ball) -> Literal[-1, 0, 1] | None:
                 return None
         reals.append(ball)
     return balls.sign(reals[0] - reals[1])
+
+
+def _number(balls: Balls, parts: tuple[int, ...]) -> Any:
+    if len(parts) == 2:
+        return balls.rational(*parts)
+    return balls.complex(balls.ball(balls.rational(*parts[:2])), balls.ball(balls.rational(*parts[2:])))
 
 
 def _where(point: Point) -> str:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from itertools import islice
+from itertools import cycle, islice
+from math import lcm
 
-from graders.math.tree import Node, Numeral, symbols
+from graders.math.tree import Node, Numeral, symbols, walk
 from graders.math.values.arithmetic import MASK, draw
 from graders.math.values.evaluate import is_literal
 
-Point = dict[str, tuple[int, int]]  # numerator and denominator of each letter
+Point = dict[str, tuple[int, ...]]  # numerator and denominator of each letter, or of its real and imaginary part
 
 DENOMINATORS = (7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47)
 TRIES = 24
@@ -22,7 +23,11 @@ KINKED = frozenset(
     """abs norm floor ceil sgn min max mod gcd lcm arg re im conj arcsin arccos arctan arccot
     arcsec arccsc arcosh""".split()  # noqa: SIM905
 )
+LARGEST_WRITTEN, MOST_WRITTEN = 1_000_000, 12
 LOGARITHMS = frozenset(["ln", "log"])
+STEPS = frozenset(["floor", "ceil", "sgn", "min", "max", "mod", "gcd", "lcm"])  # may be off at single points
+PARTS = frozenset(["re", "im", "conj", "arg"])  # of complex numbers
+COMPLEX = ("z", "w", "zeta")  # letters that are complex in those even beside i
 # Letters in these stand for whole numbers; in rounding and in the sine of a multiple of pi, these letters do.
 WHOLE = frozenset(["factorial", "double_factorial", "binom", "gcd", "lcm", "mod"])
 ROUNDING = frozenset(["floor", "ceil", "sin", "cos", "tan", "cot", "sec", "csc"])
@@ -60,6 +65,11 @@ class Facts:
     largest: int = 1  # number written in it, up to a million
     series: bool = False
     bare_log: bool = False  # a logarithm without its base
+    has_ln: bool = False
+    steps: bool = False
+    moduli: bool = False
+    written: set[Fraction] = field(default_factory=set)  # numbers, the first few
+    complex: set[str] = field(default_factory=set)  # letters of which a real part or a conjugate is taken
     whole: set[str] = field(default_factory=set)  # letters that stand for whole numbers, by where they stand
 
 
@@ -72,9 +82,12 @@ def facts(trees: tuple[Node, ...], most: int) -> Facts:
         stack += node.args
         head = node.head
         if head == "number":
-            size = abs(node.value.value.numerator)
-            if found.largest < size <= 1_000_000:
+            value = node.value.value
+            size = abs(value.numerator)
+            if found.largest < size <= LARGEST_WRITTEN:
                 found.largest = size
+            if len(found.written) < MOST_WRITTEN:
+                found.written.add(value)
         elif head in _READERS:
             _READERS[head](node, found)
     return found
@@ -82,6 +95,11 @@ def facts(trees: tuple[Node, ...], most: int) -> Facts:
 
 def _read_call(node: Node, found: Facts) -> None:
     name = node.value
+    found.steps |= name in STEPS
+    found.moduli |= name in ("abs", "norm")
+    found.has_ln |= name == "ln"
+    if name in PARTS:
+        found.complex |= _complex_letters(node.args[0])
     found.kinked |= name in KINKED or (name in LOGARITHMS and not _has_no_kink(node.args[0]))
     if name in WHOLE:
         found.whole |= symbols(node)
@@ -91,14 +109,33 @@ def _read_call(node: Node, found: Facts) -> None:
         found.bare_log = True
 
 
+def _complex_letters(node: Node) -> frozenset[str]:
+    """All its letters; beside an i, such as the x and y of x + iy, those that are complex by custom alone."""
+    letters = symbols(node)
+    if any(part.head == "constant" and part.value == "i" for part in walk(node)):
+        return frozenset(letter for letter in letters if letter.partition("_")[0] in COMPLEX)
+    return letters
+
+
 def _read_power(node: Node, found: Facts) -> None:
     base, exponent = node.args
     if exponent.head == "number" and exponent.value.value.denominator == 1:
+        if base.head == "number" and base.value.value.denominator == 1 and 1 < exponent.value.value < 20:
+            size = base.value.value**exponent.value.value
+            if found.largest < size <= LARGEST_WRITTEN:
+                found.largest = int(size)
+                found.written.add(size)
         return
     if exponent.head in ("div", "number") and not _has_no_kink(base):
         found.kinked = True
     if not is_literal(exponent) and _turns(base):
         found.whole |= symbols(exponent)
+
+
+def _read_quotient(node: Node, found: Facts) -> None:
+    over, under = node.args
+    if over.head == under.head == "number" and under.value.value and len(found.written) < MOST_WRITTEN:
+        found.written.add(over.value.value / under.value.value)
 
 
 def _read_root(node: Node, found: Facts) -> None:
@@ -113,6 +150,7 @@ def _read_series(node: Node, found: Facts) -> None:
 _READERS = {
     "call": _read_call,
     "pow": _read_power,
+    "div": _read_quotient,
     "root": _read_root,
     "sum": _read_series,
     "product": _read_series,
@@ -166,6 +204,50 @@ def whole_points(names: list[str], letters: frozenset[str], start: int, highest:
         yield point
 
 
+def complex_points(names: list[str], letters: set[str], start: int, largest: int) -> Iterator[Point]:
+    """Points where these letters are complex numbers, in all quadrants."""
+    for turn, point in enumerate(real_points(names, start, largest)):
+        for name in letters:
+            drawn = draw(start ^ _mark(name) ^ turn)
+            under = DENOMINATORS[drawn % 12]
+            over = 1 + (drawn >> 8) % (4 * under)
+            point[name] = (*point[name], over if drawn >> 32 & 1 else -over, under)
+        yield point
+
+
+def written_points(names: list[str], start: int, written: set[Fraction]) -> Iterator[Point]:
+    """Points where one letter, then all, are a number that is written or a small whole one: steps and spikes lie there.
+
+    At most three for each number.
+    """
+    values = sorted(written | {Fraction(at) for at in (-2, -1, 0, 1, 2, 3)})
+    for at, (value, point) in enumerate(zip(values, cycle([*real_points(names, start, 1)]), strict=False)):
+        parts = value.numerator, value.denominator
+        yield dict.fromkeys(names, parts)
+        yield dict.fromkeys(names, (-value.numerator, value.denominator))
+        if len(names) > 1:
+            yield {**point, names[at % len(names)]: parts}
+
+
+def divisible_points(
+    names: list[str], letters: frozenset[str], start: int, written: set[Fraction], highest: int
+) -> Iterator[Point]:
+    """Points where these letters are whole multiples of one number, of each that is written and of drawn ones, and
+    off such multiples: there lie the steps of a floor, of a remainder, of a greatest common divisor."""
+    steps = sorted({abs(value.numerator) for value in written} | {value.denominator for value in written})
+    steps = [step for step in steps if step > 1][:MOST_WRITTEN]
+    common = lcm(*steps) if steps else 1
+    drawn = [2 * draw(start + at) % 47 + 13 for at in range(3)]
+    for at, step in enumerate([*steps, *([common] if 1 < common <= 10**9 else []), *drawn]):
+        for is_off, point in enumerate(islice(real_points(names, start + at, 1), 2)):
+            for name in letters:
+                bits = draw(start ^ _mark(name) ^ at)
+                value = step * (1 + bits % 7) + (is_off and (bits >> 8) % step)
+                point[name] = (value, 1)
+            if all(point[name][0] <= highest for name in letters):
+                yield point
+
+
 def _turns(base: Node) -> bool:
     """Whether a power of it has a value at whole exponents alone: a negative number, or i."""
     if base.head == "neg" or (base.head == "constant" and base.value == "i"):
@@ -175,4 +257,12 @@ def _turns(base: Node) -> bool:
 
 def shown(point: Point) -> str:
     """A point as a message shows it."""
-    return ", ".join(f"{name} = {Fraction(*value)}" for name, value in sorted(point.items()))
+    return ", ".join(f"{name} = {_shown(value)}" for name, value in sorted(point.items()))
+
+
+def _shown(value: tuple[int, ...]) -> str:
+    real = str(Fraction(*value[:2]))
+    if len(value) == 2:
+        return real
+    imaginary = Fraction(*value[2:])
+    return f"{real} {'-' if imaginary < 0 else '+'} {abs(imaginary)}i"

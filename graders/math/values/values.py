@@ -14,6 +14,8 @@ from graders.math.values.arithmetic import Budget
 from graders.math.values.balls import Balls, MissingLibrary, Unevaluable
 from graders.math.values.comparison import FIRST, Comparison, order_of
 from graders.math.values.evaluate import Evaluator, based_value, infinite
+from graders.math.values.functions import CALLS
+from graders.math.values.ordered import is_ordered, same_matrix
 from graders.math.values.points import facts, real_points
 
 __all__ = ["MissingLibrary", "Proportion", "compare_real", "exact", "is_constant", "proportional", "same_value"]
@@ -62,16 +64,19 @@ def exact(node: Node) -> Fraction | None:
     return None if evaluator.has_made_up else found
 
 
-def compare_real(a: Node, b: Node) -> Literal[-1, 0, 1] | None:
-    """The order of two real constants, infinities included: -1 for a < b. None where it is not known, or none."""
+def compare_real(a: Node, b: Node, log_base: int | None = None) -> Literal[-1, 0, 1] | None:
+    """The order of two real constants, infinities included: -1 for a < b. None where it is not known, or none.
+
+    `log_base` is that of a logarithm without one; None: e.
+    """
     if infinite(a) or infinite(b):
         return order_of(infinite(a) - infinite(b)) if is_constant(a) and is_constant(b) else None
     left, right = exact(a), exact(b)
     if left is not None and right is not None:
         return order_of(left - right)
-    if symbols(a) or symbols(b):
+    if symbols(a) or symbols(b) or _has_unknown_function(a) or _has_unknown_function(b):
         return None
-    comparison = Comparison(a, b)
+    comparison = Comparison(a, b, log_base=log_base)
     for loose in (False, True):
         met = comparison.meet({}, FIRST, loose)
         if met.outcome:
@@ -81,6 +86,10 @@ def compare_real(a: Node, b: Node) -> Literal[-1, 0, 1] | None:
     if met.outcome == "together":
         return 0 if met.settled or comparison.confirm({}, loose) == "together" else None
     return met.order
+
+
+def _has_unknown_function(node: Node) -> bool:
+    return any(part.head == "apply" or (part.head == "call" and part.value not in CALLS) for part in walk(node))
 
 
 def proportional(f: Node, g: Node, policy: Policy = DEFAULT) -> Proportion:
@@ -155,11 +164,37 @@ def _plain(a: Node, b: Node, policy: Policy) -> Verdict:
     known = facts((a, b), LONGEST)
     if known.nodes > LONGEST:
         return Verdict("undecided", f"more than {LONGEST:,} parts are not computed", "points")
+    if names and names[0] < "[" and is_ordered(a, b):
+        return same_matrix(a, b)
+    if (known.complex or known.moduli) and (barred := _barred(names)):
+        known.complex |= set(barred.values())
+        a, b = (_conjugated(side, barred) for side in (a, b))
+        names = [name for name in names if name not in barred]
     if not known.bare_log:
         return Comparison(a, b, policy).verdict(names, known)
     verdict = Comparison(a, b, policy, log_base=10).verdict(names, known)
+    if known.has_ln and any(_tells_logarithms_apart(side) for side in (a, b)):
+        return verdict
     natural = Comparison(a, b, policy).verdict(names, known) if not verdict.equal else verdict
     return natural if natural.equal or verdict.outcome == "different" else verdict
+
+
+def _barred(names: list[str]) -> dict[str, str]:
+    """The letters with a bar of which the letter without it stands there too: conjugates, beside moduli and such."""
+    bars = ((name, name.partition(" ")) for name in names)
+    return {name: letter for name, (bar, _, letter) in bars if bar in ("bar", "overline") and letter in names}
+
+
+def _conjugated(node: Node, barred: dict[str, str]) -> Node:
+    if node.head == "symbol" and node.value in barred:
+        return Node("call", (Node("symbol", (), barred[node.value]),), "conj")
+    return node._replace(args=tuple(_conjugated(arg, barred) for arg in node.args)) if node.args else node
+
+
+def _tells_logarithms_apart(node: Node) -> bool:
+    """Whether ln stands in it beside a log without a base, which then is that of base 10."""
+    known = facts((node,), LONGEST)
+    return known.has_ln and known.bare_log
 
 
 def _rationals(x: Fraction, y: Fraction, policy: Policy) -> Verdict:
@@ -315,5 +350,8 @@ def _enclosed(decimal: Decimal, other: Node) -> Verdict | None:
     if decimal.digits >= 10:
         width = max(width, abs(decimal.value) / 10**9)
     gap = Node("call", (Node("add", (other, Node("neg", (number(decimal.value),)))),), "abs")
-    order = compare_real(gap, number(width))
-    return Verdict("equal", "it rounds the exact value", "decimal") if order in (-1, 0) else None
+    known = facts((other,), LONGEST)
+    bases = (None,) if not known.bare_log else (10,) if known.has_ln else (10, None)
+    orders = (compare_real(gap, number(width), base) for base in bases)
+    rounds = any(order in (-1, 0) for order in orders)
+    return Verdict("equal", "it rounds the exact value", "decimal") if rounds else None
