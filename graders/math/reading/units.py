@@ -211,6 +211,8 @@ def _table() -> dict[str, Unit]:
 UNITS: Mapping[str, Unit] = MappingProxyType(_table())
 """From spelling to unit: symbols in their own case, words in lower case (`unit_named` folds it)."""
 
+MONEY = frozenset("dollar euro sterling yuan yen rupee ruble won real peso franc".split())  # noqa: SIM905 - a table
+"""Dimensions that are currencies."""
 _NONE = Unit("", (), Fraction(1))
 _LONGEST = 120
 _DEPTH = 4

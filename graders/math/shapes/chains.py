@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
+from graders.math.reading.units import MONEY
 from graders.math.shapes import matrices
 from graders.math.shapes.relations import is_applied, is_name
 from graders.math.tree import Node, Verdict, number, symbols, walk
@@ -115,10 +116,7 @@ def _possible(a: Node, b: Node, same: Same) -> bool:
 
 
 def _is_money(node: Node) -> bool:
-    return len(node.value.dims) == 1 and node.value.dims[0][0] in _MONEY
-
-
-_MONEY = frozenset("dollar euro sterling yuan yen rupee ruble won real peso franc".split())  # noqa: SIM905 - a table
+    return len(node.value.dims) == 1 and node.value.dims[0][0] in MONEY
 
 
 def misrounded(value: Node, remarks: Sequence[Node], same: Same) -> Node | None:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from graders.math.policy import Policy
-from graders.math.reading.units import UNITS, Unit, compatible, times
+from graders.math.reading.units import MONEY, UNITS, Unit, compatible, times
 from graders.math.shapes.labels import opposite
 from graders.math.shapes.normal import WRAPPERS, bare, based_value, is_angle, radians
 from graders.math.tree import Node, Numeral, Verdict, number, symbol, walk
@@ -15,7 +15,6 @@ from graders.math.written import written
 
 _RADIAN = (("radian", 1),)
 _ANGLE = (("angle", 1),)
-_MONEY = frozenset("dollar euro sterling yuan yen rupee ruble won real peso franc".split())  # noqa: SIM905 - a table
 _MARKS = {"arcmin": "ft", "arcsec": "in"}
 
 
@@ -148,7 +147,7 @@ def _counts_alike(a: Unit, b: Unit) -> bool:
         scale = other.name in ("°C", "°F") and "deg" in (a.name, b.name)
         return other.dims == _RADIAN or scale
     whole, rate = sorted((a, b), key=lambda unit: len(unit.dims))
-    if len(whole.dims) != 1 or whole.dims[0][1] != 1 or whole.dims[0][0] not in _MONEY or len(rate.dims) != 2:
+    if len(whole.dims) != 1 or whole.dims[0][1] != 1 or whole.dims[0][0] not in MONEY or len(rate.dims) != 2:
         return False
     return rate.name.startswith((f"{whole.name}/", f"{whole.name}*/")) and whole.dims[0] in rate.dims
 

@@ -35,6 +35,7 @@ from graders.math.shapes.relations import (
     renamed,
     same_pair,
 )
+from graders.math.shapes.unit_vectors import components
 from graders.math.tree import Node, Verdict
 from graders.math.values.values import compare_real, same_value
 from graders.math.written import kind, written
@@ -184,6 +185,8 @@ class _Comparison:
             if other.head == "list" and body.head == "list" and any(arg.head == "named" for arg in other.args):
                 body = Node("list", tuple([Node("named", (mine.args[0], arg)) for arg in body.args]), body.value)
             return self.forms(body, b, depth + 1) if mine is a else self.forms(a, body, depth + 1)
+        if {a.args[1].head, b.args[1].head} == {"tuple", "interval"}:
+            return different("a point is no interval", "shape")
         found = None
         for name, second in product((a.args[0], *(a.value or ())), (b.args[0], *(b.value or ()))):
             renaming = agreement(name, second)
@@ -311,6 +314,13 @@ class _Comparison:
 
     def _one(self, a: Node, b: Node, depth: int) -> Verdict:
         """A collection against something else: of one entry it is that entry."""
+        for vector, term in ((a, b), (b, a)):
+            if vector.head in ("tuple", "bracket", "matrix"):
+                size = len(matrices.vector(vector) or vector.args)
+                entries = components(term, size)
+                if entries is not None:
+                    first, second = (Node("tuple", entries) if node is term else node for node in (a, b))
+                    return self.forms(first, second, depth + 1)
         mine, other = unwrapped(a, b), unwrapped(b, a)
         if mine is not a or other is not b:
             return self.forms(mine, other, depth + 1)
