@@ -12,7 +12,7 @@ _FACE = r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|mathrm|mathbf|mbox|boldsymbol|bf|r
 _CHOICE = re.compile(
     rf"(?P<face>{_FACE})?(?:\*\*)?(?:\((?P<closed>[A-Ha-h])\)|(?P<open>[A-H])(?P<sign>[.):]))(?P<rest>.*)", re.S
 )
-_GAP = re.compile(r"(?:[\s~:.*]|\\[ ,;:!]|\\q?quad(?![A-Za-z]))*+")
+_GAP = re.compile(r"(?:[\s~:.*]|\\[ ,;:!]|\\q?quad(?![A-Za-z]))*")
 _OPERATORS = frozenset("+*/^_=<>|!',;)]}&%")
 _SAYS_MORE = re.compile(
     r"(?:\\text\w{0,6}\s?\{)?\s?(?:and|or|but|not|is|are|was|isn't|if|unless|\\lor|\\land)(?![a-z])", re.I
@@ -23,7 +23,7 @@ _EXCEPT = re.compile(
     r"(?:\\text\s?\{)?\s?[Aa]ll real(?: numbers?|s)?(?: [a-z])?,? (?:except|excluding|but)(?: for)?(?: \})?\s?\}?(.+)",
     re.S,
 )
-_SPACED = re.compile(r"[1-9]\d{0,2}(?:, \d{3}){2,40}+")
+_SPACED = re.compile(r"[1-9]\d{0,2}(?:, \d{3}){2,40}")
 
 
 def choice(text: str) -> tuple[str, str] | None:

@@ -28,7 +28,7 @@ DEEPEST_TREE = 200
 _WORDS = re.compile(r"[^\W\d_]{3,}")
 _TEXT_COMMAND = re.compile(r"\\[A-Za-z]+\s?|[{}$~\\]")
 _DECIMAL_COMMA = re.compile(r"((?:[^\W\d_][A-Za-z ]{2,40}[:=])?[-+$€£¥ ]{0,4}\d+),(\d+)([^\d,()\[\]{}]{0,30})")
-_THOUSANDS = re.compile(r"[-+ ]*+[1-9]\d{0,2}(?:,\d{3})++\s*+")
+_THOUSANDS = re.compile(r"[-+ ]*+[1-9]\d{0,2}(?:,\d{3})+\s*+")
 _PART_FROM_0 = re.compile(r",0\d")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _NEGATED = {"=": "!=", "in": "notin", "<": ">=", ">": "<=", "<=": ">", ">=": "<", "equiv": "!="}
