@@ -114,6 +114,12 @@ def test_such_a_reference_still_has_its_own_text() -> None:
     assert grade(r"\sum_{k=0}^{\infty} \frac{x^k}{k!}", r"\sum_{n=0}^{\infty} \frac{x^n}{n!}").score == 1.0
 
 
+@pytest.mark.parametrize("answer", [r"\sum_{k=1}^{n} k^*", r"\sum_{k=1}^{n} \overline{k} + z^*"])
+def test_a_letter_that_a_sum_binds_is_no_point(answer: str) -> None:
+    assert grade(answer, "z^* + n", answer="whole").score in (0.0, None)
+    assert error(grade(answer, "z^* + n", answer="whole")) in (None, ("undecided_equality", "candidate"))
+
+
 def test_marks_that_disagree_are_wrong_and_both_are_named() -> None:
     found = grade(r"\boxed{7} <answer>8</answer>", "7")
     assert found.score == 0.0

@@ -207,7 +207,7 @@ def whole_points(names: list[str], letters: frozenset[str], start: int, highest:
 def complex_points(names: list[str], letters: set[str], start: int, largest: int) -> Iterator[Point]:
     """Points where these letters are complex numbers, in all quadrants."""
     for turn, point in enumerate(real_points(names, start, largest)):
-        for name in letters:
+        for name in letters.intersection(point):  # not those that a sum binds
             drawn = draw(start ^ _mark(name) ^ turn)
             under = DENOMINATORS[drawn % 12]
             over = 1 + (drawn >> 8) % (4 * under)
