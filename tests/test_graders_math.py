@@ -120,6 +120,14 @@ def test_a_letter_that_a_sum_binds_is_no_point(answer: str) -> None:
     assert error(grade(answer, "z^* + n", answer="whole")) in (None, ("undecided_equality", "candidate"))
 
 
+@pytest.mark.parametrize("gold", ["x + 1", "The answer is$.", "...", r"\sum_{k=1}^{n} k^2"])
+@pytest.mark.parametrize("answer", [r"\log()", r"\sin()", "...", "$", "The answer is$....", r"\max()"])
+def test_functions_of_nothing_and_words_without_letters_break_nothing(gold: str, answer: str) -> None:
+    for one, other in ((gold, answer), (answer, gold)):
+        found = error(grade(one, other, answer="whole"))
+        assert found is None or found[0] != "other_error"
+
+
 def test_marks_that_disagree_are_wrong_and_both_are_named() -> None:
     found = grade(r"\boxed{7} <answer>8</answer>", "7")
     assert found.score == 0.0

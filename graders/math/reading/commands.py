@@ -119,7 +119,10 @@ class Commands(Bigs):
                 break
         if exponent is not None and small_integer(exponent) == -1 and name in _INVERSES:
             name, exponent = _INVERSES[name], None
-        node = _called(name, self.function_arguments(), base)
+        arguments = self.function_arguments()
+        if not arguments:
+            raise ValueError(f"{name} is applied to nothing")
+        node = _called(name, arguments, base)
         return node if exponent is None else Node("pow", (node, exponent))
 
     def base(self) -> Node:

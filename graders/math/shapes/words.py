@@ -71,8 +71,8 @@ def plain(text: str) -> str:
     its case."""
     apart = "".join(" " if not (char.isalnum() or char in "'’") else char for char in text)
     words = apart.replace("'", "").replace("’", "").split()
-    if len(words) == 1 and len(words[0]) == 1:
-        return words[0]
+    if len(words) < 2 and len("".join(words)) < 2:
+        return "".join(words)
     following = [*words[1:], ""]
     kept = [word.casefold() for word, after in zip(words, following, strict=True) if not _is_article(word, after)]
     joined = " ".join(kept)
