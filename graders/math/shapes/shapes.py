@@ -65,9 +65,12 @@ def same(gold: Node, answer: Node, policy: Policy = Policy()) -> Verdict:  # noq
     other_plain, others = _scan(answer)
     if runs and others and (apart := words.clashing(runs, others)):
         gold, answer = words.as_words(gold, apart), words.as_words(answer, apart)
-    if plain and other_plain:
-        return same_value(gold, answer, policy)
-    return _Comparison(policy).whole(gold, answer)
+    try:
+        if plain and other_plain:
+            return same_value(gold, answer, policy)
+        return _Comparison(policy).whole(gold, answer)
+    except RecursionError:
+        return Verdict("undecided", "it is nested too deeply to be compared", "work")
 
 
 def _scan(node: Node) -> tuple[bool, list[str]]:
