@@ -36,6 +36,29 @@ def error(found: Grade) -> tuple[str, str] | None:
     return (found.error.kind, found.error.fault) if found.error else None
 
 
+@pytest.mark.parametrize(
+    "output", ["", "I do not know.", r"\boxed{}", r"\boxed{1/0}", r"\boxed{7}", r"\boxed{7} \boxed{8}"]
+)
+@pytest.mark.parametrize(
+    ("gold", "options"),
+    [(r"\frac{1}{", {}), (r"so \boxed{}", {}), ("the red house", {"text": False}), ("x" * 20_000, {})],
+)
+def test_a_reference_that_cannot_be_used_is_reported_whatever_the_answer(
+    gold: str, options: dict[str, Any], output: str
+) -> None:
+    assert error(grade(output, gold, **options)) == ("invalid_reference", "grader")
+
+
+def test_an_answer_in_the_very_words_of_an_unreadable_reference_counts() -> None:
+    assert grade(r"so \boxed{\frac{1}{+}}", r"\frac{1}{+}").score == 1.0
+    assert grade(r"so \boxed{the red house}", "the red house", text=False).score == 1.0
+
+
+@pytest.mark.parametrize("answer", ["1e91" * 200, "-" * 900 + "x", "2^" * 300 + "2"])
+def test_very_deep_arithmetic_is_graded_without_an_error_of_the_program(answer: str) -> None:
+    assert grade(answer, "7", answer="whole").score == 0.0
+
+
 def test_every_claim_of_the_table_holds() -> None:
     find, whole = math(), math(answer="whole")
     wrong = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -81,13 +82,15 @@ class Math(Grader):
             raise GradingError("invalid_reference", "the reference is blank")
         if text.strip() == right.strip():
             return Grade(1.0, "the same text as the reference", extracted=short_of(text.strip()))
-        reference = _read_reference(right) if len(right) <= REMEMBERED else _reference(right)
+        reference = (_read_reference if len(right) <= REMEMBERED else _reference)(right, self.text)
+        if reference.tree is None and not self._says(text, reference.text):
+            raise GradingError("invalid_reference", f"the reference {short(reference.text)} {reference.problem}")
         found = self._found(text)
-        if found.text == reference.text and not found.also:
+        if reference.tree is None or (found.text == reference.text and not found.also):
             return Grade(1.0, f"the same text as the reference (rule: {found.rule})", extracted=short_of(found.text))
-        answer = self._answer(found, reference)
+        answer = self._answer(found)
         try:
-            return self._compared(answer, found, reference)
+            return self._compared(answer, found, reference.tree)
         except MissingLibrary as problem:
             raise GradingError("not_installed", str(problem), "infra") from None
 
@@ -99,30 +102,33 @@ class Math(Grader):
         except LookupError as problem:
             raise GradingError("extraction_failed", f"no final answer: {problem.args[0]}", "candidate") from None
 
-    def _answer(self, found: Found, reference: _Reference) -> Node:
+    def _says(self, text: str, words: str) -> bool:
+        """Whether the one final answer of a text is these words, letter by letter."""
+        try:
+            found = self._found(text)
+        except GradingError:
+            return False
+        return found.text == words and not found.also
+
+    def _answer(self, found: Found) -> Node:
         try:
             return parse_words(found.text) if self.text else parse(found.text)
         except ValueError as problem:
             detail = f"{short(found.text)} is not read as mathematics: {problem}"
             raise GradingError("sample_parse_error", detail, "candidate") from None
 
-    def _compared(self, answer: Node, found: Found, reference: _Reference) -> Grade:
+    def _compared(self, answer: Node, found: Found, gold: Node) -> Grade:
         extracted = written(answer)
         for other in found.also:
             if not self._agrees(answer, other):
                 why = f"two final answers disagree: {extracted} (rule: {found.rule}) and {short(other)}"
                 return Grade(0.0, why, extracted=extracted)
-        if reference.tree is None:
-            detail = f"the reference {short(reference.text)} is not read as mathematics: {reference.problem}"
-            raise GradingError("invalid_reference", detail)
-        if reference.tree.head == "text" and not self.text:
-            raise GradingError("invalid_reference", f"the reference {short(reference.text)} is words; text is false")
         if self.form == "evaluated" and (left := unevaluated(answer)):
             return Grade(0.0, f"{extracted} leaves arithmetic to do: {left}", extracted=extracted)
-        verdict = same(reference.tree, answer, self._policy)
+        verdict = same(gold, answer, self._policy)
         if verdict.outcome == "undecided" and self.calculus:
-            verdict = _calculus().decide(reference.tree, answer, self.calculus_seconds, self._policy)
-        return self._graded(verdict, answer, found, reference.tree)
+            verdict = _calculus().decide(gold, answer, self.calculus_seconds, self._policy)
+        return self._graded(verdict, answer, found, gold)
 
     def _graded(self, verdict: Verdict, answer: Node, found: Found, gold: Node) -> Grade:
         extracted, right = written(answer), written(gold)
@@ -154,17 +160,7 @@ class Math(Grader):
 
     @cached_property
     def _policy(self) -> Policy:
-        return Policy(
-            percent=self.percent,
-            units=self.units,
-            order=self.order,
-            shape=self.shape,
-            rel_tol=self.rel_tol,
-            digits=self.digits,
-            bases=self.bases,
-            text=self.text,
-            form=self.form,
-        )
+        return Policy(**{field.name: getattr(self, field.name) for field in fields(Policy)})
 
 
 @cache
@@ -188,15 +184,19 @@ def short_of(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-def _reference(text: str) -> _Reference:
+def _reference(text: str, words: bool) -> _Reference:
+    """The final answer of a reference, read; `words`: whether it may be words."""
     found = text.strip()
     try:
         found = reference_answer(text, reads).text
-        return _Reference(found, parse_words(found))
+        tree = parse_words(found)
     except LookupError as problem:
-        return _Reference(found, None, str(problem.args[0]))
+        return _Reference(found, None, f"has no final answer: {problem.args[0]}")
     except ValueError as problem:
-        return _Reference(found, None, str(problem))
+        return _Reference(found, None, f"is not read as mathematics: {problem}")
+    if tree.head == "text" and not words:
+        return _Reference(found, None, "is words; text is false")
+    return _Reference(found, tree)
 
 
 _read_reference = lru_cache(maxsize=512)(_reference)

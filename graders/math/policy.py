@@ -20,7 +20,6 @@ class Policy:
     `digits`   significant digits from which a decimal stands for the value it rounds
     `bases`    "same": 204_5 is 204_5 only; "value": it is 54 too; "optional": 204 too
     `text`     whether answers in words are compared, as words
-    `form`     "any"; "evaluated": no arithmetic on plain numbers is left to do in the answer
     """
 
     percent: Literal["either", "value", "sign"] = "either"
@@ -31,4 +30,3 @@ class Policy:
     digits: int = 5
     bases: Literal["same", "value", "optional"] = "same"
     text: bool = True
-    form: Literal["any", "evaluated"] = "any"

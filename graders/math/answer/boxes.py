@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from graders.math.answer.dressing import undressed
 from graders.math.answer.phrases import APART, JOINED, JOINERS
+from graders.math.reading.tokens import LONGEST
 
 TAIL = 20_000  # characters looked at for anything but marks
-LONGEST = 10_000  # characters of an answer
 MOST_BOXES = 64
 BOX_MARKS = ("\\boxed", "\\fbox")
 OPENING = re.compile(r"\s{0,20}\{")

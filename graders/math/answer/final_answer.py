@@ -30,13 +30,14 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
-from graders.math.answer.boxes import BOX_MARKS, LONGEST, OPENING, SENTENCE_END, TAIL, WORD, boxed
+from graders.math.answer.boxes import BOX_MARKS, OPENING, SENTENCE_END, TAIL, WORD, boxed
 from graders.math.answer.dressing import END_MARKS, SIGNS, VALUE, Reads, undressed, unless_prose
 from graders.math.answer.formulas import formulas, last_line
 from graders.math.answer.phrases import ANSWER, CONCLUDES, COPULA, FINAL_ANSWER, HOPE
 from graders.math.answer.pieces import SHORT, joined_formulas, leading, number_of, only_joins
 from graders.math.answer.records import record_answer
 from graders.math.answer.statements import CHANGED_BEFORE, in_words, letter_behind, said, stated, value_of
+from graders.math.reading.tokens import LONGEST
 from graders.text.finders import without_thinking
 
 BARE = 2_000  # characters of a text that may be a bare answer

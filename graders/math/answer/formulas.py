@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from graders.math.reading.tokens import LONGEST
+
 TOKEN = re.compile(r"\\\\|\\[()\[\]$]|\$\$?|\\(?:begin|end)\{[a-zA-Z]{1,12}\*?\}")
 CLOSING = {"\\(": "\\)", "\\[": "\\]"}
 LINES = frozenset(
@@ -23,7 +25,6 @@ MATRICES = frozenset(
 TEXT = re.compile(r"\\(?:text|mbox|textbf|textit|textrm|mathrm|operatorname|textnormal)\s?\{[^{}]*\}")
 PROSE = re.compile(r"(?<![\\A-Za-z{])[a-zA-Z]{3,}\s+[A-Za-z]{2,}")
 WRAPPED = re.compile(r"\\(?:begin|end)\{([a-zA-Z]{1,12})\*?\}(?:\{[lcr|]{0,9}\})?")
-LONGEST = 10_000
 
 
 class Formula(NamedTuple):

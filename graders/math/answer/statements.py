@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 
-from graders.math.answer.boxes import LONGEST, TAIL
+from graders.math.answer.boxes import TAIL
 from graders.math.answer.dressing import SIGNS, VALUE, Reads, undressed
 from graders.math.answer.phrases import ANSWER, COPULA, FINAL_COPULA, LINK
 from graders.math.answer.pieces import joined_formulas, leading, number_of, sentence_of, without_remark
+from graders.math.reading.tokens import LONGEST
 
 DENIED = re.compile(r"[*_ ]{0,3}not\b")
 MINUS = re.compile(r"[\s*_$]{0,4}(?:negative|minus)\s+(?=[$\\\d])", re.IGNORECASE)
