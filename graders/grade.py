@@ -20,8 +20,8 @@ ERROR_KINDS: Mapping[str, str] = {
     "truncated_observation_error": "the output was cut at the token limit",
     "unresponsive_reward_error": "no scoreable output came back",
     "invalid_variable_error": "a template names a variable that neither the item nor the sample has, or that is null",
-    "python_grader_server_error": "the sandbox of a python grader failed",
-    "python_grader_runtime_error": "a python grader raised or returned no number",
+    "python_grader_server_error": "the sandbox of a python grader failed, or is too weak here to run it",
+    "python_grader_runtime_error": "a python grader raised, returned no number, took too long or broke a limit",
     "model_grader_server_error": "the judge model could not be reached or sampled",
     "model_grader_refusal_error": "the judge model refused",
     "model_grader_parse_error": "the judge model's answer does not parse",
@@ -38,6 +38,10 @@ ERROR_KINDS: Mapping[str, str] = {
     "no_majority": "the votes of a panel agree on no score",
     "endpoint_server_error": "the service of an endpoint grader could not be reached, failed, or refused the request",
     "endpoint_parse_error": "the service of an endpoint grader answered without a score that can be read",
+    "sandbox_refused": "the sandbox is weaker here than what is accepted; the detail names what is missing",
+    "sandbox_failed": "the sandbox could not run the code, through no fault of the code",
+    "nondeterministic": "a python grader gave another score when the same call was made again in a fresh process",
+    "code_error": "candidate code does not compile, raised, ended itself, or returned what is no plain data",
     "overloaded": "a service the grader waits on turned the request away",
     "sandbox_violation": "candidate code tried what the sandbox forbids",
 }
@@ -97,6 +101,7 @@ class Grade:
     usage: Usage | None = None  # tokens that judge models used
     seconds: float = 0.0
     grader: str = ""  # "<name>@<hash>" of the grader that answered
+    sandbox: str | None = None  # the level of the sandbox that code was run in; "S0, accepted" below what is needed
 
     def __post_init__(self) -> None:
         if self.score is None:
@@ -132,7 +137,7 @@ class Grade:
             "grader": self.grader,
             "seconds": round(self.seconds, 6),
         }
-        optional = {"formula": self.formula, "extracted": self.extracted, "usage": self.usage}
+        optional = {"formula": self.formula, "extracted": self.extracted, "usage": self.usage, "sandbox": self.sandbox}
         return wire | {name: value for name, value in optional.items() if value is not None}
 
     @classmethod
@@ -149,4 +154,5 @@ class Grade:
             wire.get("usage"),
             wire.get("seconds", 0.0),
             wire.get("grader", ""),
+            wire.get("sandbox"),
         )
