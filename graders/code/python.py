@@ -150,8 +150,8 @@ class Python(Grader):
             )
         if found := runs_code(self.source):
             warnings.warn(
-                f"{self.label}: {found} in the source: if what it runs comes from the sample, the sample can set its own "
-                "score; the grader `code` runs a sample's code in a process of its own",
+                f"{self.label}: {found} in the source: if what it runs comes from the sample, the sample can set its "
+                "own score; the grader `code` runs a sample's code in a process of its own",
                 GraderWarning,
                 stacklevel=2,
             )
@@ -222,10 +222,9 @@ class Python(Grader):
         return _json([_sample_fields(sample), dict(item)], sample, item)
 
     def _graded(self, arguments: Sequence[bytes]) -> list[Grade]:
+        limits = Limits(memory=self.memory_mb * 2**20)
         try:
-            return scores(
-                self.source, self._profile, Limits(memory=self.memory_mb * 2**20), self.timeout_seconds, arguments
-            )
+            return scores(self.source, self._profile, limits, self.timeout_seconds, arguments)
         except RefusedError as problem:
             raise GradingError("sandbox_refused", str(problem), "infra") from None
         except OverloadedError as problem:

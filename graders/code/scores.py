@@ -100,10 +100,10 @@ class _Calls:
                 loaded = self._next(process, -1)
                 if "raised" in loaded:
                     process.end()
-                    grade = self._undecided(f"the source raised while it was loaded: {loaded.get('detail')}")
-                    return [grade] * len(arguments)
+                    told = f"the source raised while it was loaded: {loaded.get('detail')}"
+                    return [self._undecided(told) for _ in arguments]
             for number in range(len(arguments)):
-                found.append(self._grade(self._next(process, number)))
+                found.append(self._grade(self._next(process, number)))  # noqa: PERF401 - what there is, counts
         except (TimeUpError, EndedError, FrameError) as problem:
             try:
                 found.append(self._undecided(f"grade() {self._ending(process, problem)}"))
