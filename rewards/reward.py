@@ -66,6 +66,15 @@ def minus_length(
     ]
 
 
+def minus_divergence(
+    rewards: Sequence[float | None], divergences: Sequence[float], weight: float
+) -> list[float | None]:
+    """Charge `weight` times each answer's KL divergence from the reference, in nats; undecided stays undecided."""
+    return [
+        None if reward is None else reward - weight * apart for reward, apart in zip(rewards, divergences, strict=True)
+    ]
+
+
 def shuffled(rewards: Sequence[float | None], seed: int) -> list[float | None]:
     """The decided rewards dealt out again at random: the same numbers, unrelated to what they were given for."""
     decided = [reward for reward in rewards if reward is not None]

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from graders.algebra.combine import WeightedSum
 from graders.composite import usage_of
 from graders.grade import Grade, GradingStopped
 from graders.grader import Grader
@@ -26,8 +27,8 @@ from graders.registry import load
 from graders.sample import Item, Sample
 from graders.score import grade_many
 from graders.statistics import summarise
-from rewards.reward import rewards_of
-from rft_loop.advantage import group_advantages
+from rewards.reward import minus_divergence, rewards_of
+from rft_loop.advantage import gdpo, group_advantages
 from rft_loop.checkpoint import (
     Progress,
     all_checkpoints,
@@ -47,7 +48,7 @@ from rft_loop.recipe import Recipe
 from rft_loop.record import Run, Split, mend_torn_line, read_events, working_seconds, write_beside
 from rft_loop.rollout import Rollout
 from rft_loop.supervised import warm_start
-from rft_loop.update import learning_rate, make_optimizer, update
+from rft_loop.update import divergences, learning_rate, make_optimizer, update
 
 View = Callable[[dict[str, Any]], None]
 BUDGET_WINDOW = 10  # steps over which the share of undecided grades is judged
@@ -74,6 +75,7 @@ class Training:
     held_out_prompts: list[list[int]]
     undecided: deque[int]
     spending: Spending
+    reference: Policy | None = None  # the weights of step 0, where the recipe measures how far the policy has gone
 
     def tell(self, kind: str, **fields: Any) -> None:
         self.view(self.run.event(kind, **fields))
@@ -101,6 +103,7 @@ def steps(training: Training) -> Progress:
     recipe = training.recipe
     if training.progress.phase == "warm_start":
         warm_up(training)
+    training.reference = reference_of(training)
     for step in range(training.progress.step + 1, recipe.steps + 1):
         clock = Clock()
         chosen = draw(len(training.items), recipe.items_per_step, step, recipe.seed)
@@ -119,14 +122,18 @@ def steps(training: Training) -> Progress:
         clock.lap("grade")
         lengths = [len(rollout.tokens) for rollout in rollouts]
         rewards = rewards_of(grades, lengths, recipe.reward, seed_of(recipe.seed, step))
-        advantages = group_advantages(rewards, recipe.group_size, recipe.advantage)
+        rewards = charged_for_divergence(training, rollouts, rewards)
+        advantages = advantages_of(training, grades, rewards, lengths)
         write_rollouts(training, "train", step, indices, rollouts, grades, rewards, advantages)
         stay_within_budget(training, step, grades)
         rate = learning_rate(recipe.learning_rate, step, recipe.warmup_steps, recipe.steps, recipe.schedule)
-        decided = [i for i, reward in enumerate(rewards) if reward is not None]
+        trained = [
+            reward is not None and (recipe.overlong == "keep" or rollout.finish == "stop")
+            for reward, rollout in zip(rewards, rollouts, strict=True)
+        ]
         stats = update(
-            training.policy, training.optimizer,
-            [rollouts[i] for i in decided], [advantages[i] for i in decided], recipe, rate,
+            training.policy, training.optimizer, rollouts, advantages, recipe, rate, trained,
+            training.reference if recipe.kl.place == "loss" else None,
         )  # fmt: skip
         clock.lap("update")
         training.tell(
@@ -149,6 +156,9 @@ def prepare(recipe: Recipe, run: Run, view: View, spending: Spending) -> Trainin
     grader = load(recipe.grader)
     grader.check_ready()
     check_group_size(grader, recipe.group_size)
+    if recipe.advantage == "gdpo" and not isinstance(grader, WeightedSum):
+        need = "advantage=gdpo needs a grader of the type weighted_sum, with a weight for each part"
+        raise ValueError(f"{need}; {grader.label!r} is of the type {grader.type}")
     items, held_out = read_items(recipe.train), read_items(recipe.validation)
     check_gradable(grader, items)
     check_gradable(grader, held_out)
@@ -213,6 +223,42 @@ def warm_up(training: Training) -> None:
     training.progress = replace(training.progress, phase="step", step=0)
     validate(training)
     save(training)
+
+
+def reference_of(training: Training) -> Policy | None:
+    """The policy as it was before step 1, to measure a KL divergence from; None where the recipe charges nothing."""
+    if training.recipe.kl.weight == 0:
+        return None
+    reference, _ = load_checkpoint(training.run.checkpoints / "step-0", training.policy.device)
+    reference.model.requires_grad_(False)
+    return reference
+
+
+def advantages_of(
+    training: Training, grades: Sequence[Grade], rewards: Sequence[float | None], lengths: Sequence[int]
+) -> list[float]:
+    """Each rollout's advantage: from its reward, or with `gdpo` from the scores of the grader's parts."""
+    recipe, grader = training.recipe, training.grader
+    if recipe.advantage != "gdpo":
+        return group_advantages(rewards, recipe.group_size, recipe.advantage, lengths)
+    assert isinstance(grader, WeightedSum)
+    weights = grader.weights or dict.fromkeys(grader.graders, 1.0)
+    parts = {
+        name: [part.score if (part := grade.parts.get(name)) and grade.score is not None else None for grade in grades]
+        for name in weights
+    }
+    return gdpo(parts, weights, recipe.group_size)
+
+
+def charged_for_divergence(
+    training: Training, rollouts: Sequence[Rollout], rewards: Sequence[float | None]
+) -> list[float | None]:
+    """Rewards less the recipe's charge for each answer's KL divergence (k1, summed over its tokens)."""
+    recipe, reference = training.recipe, training.reference
+    if reference is None or recipe.kl.place == "loss":
+        return list(rewards)
+    apart = divergences(reference, rollouts, recipe)
+    return minus_divergence(rewards, apart, recipe.kl.weight)
 
 
 def validate(training: Training) -> None:

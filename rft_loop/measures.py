@@ -38,6 +38,7 @@ def measures(
         "grad_norm": stats.grad_norm,
         "entropy": stats.entropy,
         "clip_ratio/region_mean": stats.clipped,
+        "kl": stats.kl,
         "sampling/sampling_logp_difference/max": stats.logprob_gap,
     }
 

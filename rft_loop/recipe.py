@@ -63,6 +63,24 @@ class WarmStart(Section):
     warmup_steps: int = Field(20, ge=0)
 
 
+class KL(Section):
+    """How far the policy may go from the model it started from: a charge of `weight` times their KL divergence."""
+
+    weight: float = Field(0.0, ge=0)  # 0: no reference model is loaded
+    estimator: Literal["k1", "k2", "k3"] = "k3"
+    place: Literal["loss", "reward"] = (
+        "loss"  # "reward": k1 summed over the answer, taken off before rewards are compared
+    )
+
+    @model_validator(mode="after")
+    def _estimates_what_it_charges(self) -> KL:
+        if self.place == "reward" and self.estimator != "k1":
+            raise ValueError(f"kl: in the reward the estimator is k1 (given: {self.estimator!r})")
+        if self.place == "loss" and self.estimator == "k1":
+            raise ValueError("kl: the gradient of k1 in the loss is 0 on average; use k2 or k3, or place: reward")
+        return self
+
+
 class Recipe(Section):
     """What to train, on what, judged by what, and how. Stored whole with the run."""
 
@@ -90,10 +108,15 @@ class Recipe(Section):
     learning_rate: float = Field(1e-5, gt=0)
     warmup_steps: int = Field(0, ge=0)
     schedule: Literal["constant", "linear"] = "constant"  # linear falls evenly, to reach 0 after the last step
-    advantage: Literal["grpo", "mean"] = "grpo"  # divided by the group's spread, or only centred
+    advantage: Literal["grpo", "mean", "rloo", "batch", "reinforce++", "maxrl", "gdpo"] = "grpo"
+    loss: Literal["clip", "reinforce", "gspo", "cispo"] = "clip"
     clip_low: float = Field(0.2, gt=0, lt=1)
     clip_high: float = Field(0.2, gt=0)
-    aggregation: Literal["token", "sequence", "constant"] = "token"
+    aggregation: Literal["token", "sequence", "constant", "prompt"] = "token"
+    overlong: Literal["keep", "mask"] = "keep"  # mask: an answer cut at max_new_tokens is compared, and not trained on
+    kl: KL = KL()
+    importance_correction: Literal["none", "token", "sequence"] = "none"  # of a sampler that differs from the trainer
+    importance_cap: float = Field(2.0, ge=1)
     updates_per_step: int = Field(1, ge=1)  # passes over one step's rollouts
     micro_batch_rows: int = Field(16, ge=1)  # rollouts per forward pass; the gradient does not depend on it
     entropy_bonus: float = Field(0.0, ge=0)
@@ -123,6 +146,12 @@ class Recipe(Section):
     def _validates_on_items_it_does_not_train_on(self) -> Recipe:
         if self.train.resolve() == self.validation.resolve():
             raise ValueError(f"train and validation are one file, {self.train}: validation is for items held out")
+        return self
+
+    @model_validator(mode="after")
+    def _compares_parts_as_they_are(self) -> Recipe:
+        if self.advantage == "gdpo" and (self.reward != RewardSpec() or self.kl.place == "reward"):
+            raise ValueError("advantage=gdpo compares each grader's score by itself: shape none of them (reward, kl)")
         return self
 
     @model_validator(mode="after")
@@ -242,6 +271,7 @@ def _known_keys(sections: list[str]) -> Sequence[str]:
     known: dict[str, type[BaseModel]] = {
         "": Recipe,
         "warm_start": WarmStart,
+        "kl": KL,
         "reward": RewardSpec,
         "reward.length": LengthCharge,
         "model": ScratchModel,

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from rft_loop.decode import Prefill, extend
-from rft_loop.loss import clipped_count, clipped_policy_loss, token_entropy, token_weights
+from rft_loop.loss import clipped_count, correction, divergence, policy_loss, token_entropy, token_weights
 from rft_loop.policy import Policy
 from rft_loop.recipe import Recipe
 from rft_loop.rollout import Rollout
@@ -36,6 +36,7 @@ class UpdateStats:
     entropy: float
     clipped: float  # share of tokens whose gradient the clip took away
     logprob_gap: float  # largest difference between the sampler's log-probs and the trainer's, before the update
+    kl: float = 0.0  # mean divergence from the reference, where it is part of the loss
 
 
 def make_optimizer(policy: Policy, recipe: Recipe) -> torch.optim.AdamW:
@@ -85,6 +86,18 @@ def score(policy: Policy, rollouts: Sequence[Rollout], temperature: float, learn
     return Scored(everything.gather(-1, tokens[..., None])[..., 0], entropy, tokens, mask)
 
 
+def divergences(reference: Policy, rollouts: Sequence[Rollout], recipe: Recipe) -> list[float]:
+    """Of each answer, log p(answer) - log reference(answer) in nats, p being the policy that sampled it."""
+    found: list[float] = []
+    for start in range(0, len(rollouts), recipe.micro_batch_rows):
+        part = rollouts[start : start + recipe.micro_batch_rows]
+        with torch.no_grad():
+            scored = score(reference, part, recipe.temperature)
+        sums = (scored.logprobs * scored.mask).sum(-1).tolist()
+        found += [math.fsum(rollout.logprobs) - other for rollout, other in zip(part, sums, strict=True)]
+    return found
+
+
 def update(
     policy: Policy,
     optimizer: torch.optim.Optimizer,
@@ -92,47 +105,37 @@ def update(
     advantages: Sequence[float],
     recipe: Recipe,
     rate: float,
+    trained: Sequence[bool] | None = None,
+    reference: Policy | None = None,
 ) -> UpdateStats:
-    """One step's update. Rollouts whose advantage is 0 are left out: they add nothing to the gradient,
-    but stay in the denominator, so that leaving them out changes nothing. With an entropy bonus all are kept.
+    """One step's update: `recipe.updates_per_step` passes over the rollouts, one optimiser step each.
+
+    `trained` marks those that take part (all, where it is None); `reference` is what a KL divergence in the loss is
+    measured from. Rollouts whose advantage is 0 are not run where that changes nothing: they stay in the denominators.
     """
     for group in optimizer.param_groups:
         group["lr"] = rate
-    everyone = range(len(rollouts))
-    kept = [i for i in everyone if advantages[i] != 0.0 or recipe.entropy_bonus > 0]
+    chosen = list(trained) if trained is not None else [True] * len(rollouts)
+    everywhere = recipe.entropy_bonus > 0 or (recipe.kl.weight > 0 and recipe.kl.place == "loss")
+    kept = [i for i, part in enumerate(chosen) if part and (advantages[i] != 0.0 or everywhere)]
     if not kept:
         return UpdateStats(0.0, 0.0, math.nan, 0.0, 0.0)
+    lengths = torch.tensor([len(rollout.tokens) * part for rollout, part in zip(rollouts, chosen, strict=True)])
+    weights = token_weights(lengths, int(lengths.max()), recipe.aggregation, recipe.max_new_tokens, recipe.group_size)
     # Neighbours share a prompt, so parts cut from this order rarely run a prompt twice.
-    parts = [kept[start : start + recipe.micro_batch_rows] for start in range(0, len(kept), recipe.micro_batch_rows)]
-    lengths = torch.tensor([len(rollout.tokens) for rollout in rollouts])
-    weights = token_weights(lengths, int(lengths.max()), recipe.aggregation, recipe.max_new_tokens)
-
-    totals = dict.fromkeys(("loss", "entropy", "clipped", "tokens"), 0.0)
-    gap = norm = 0.0
-    for update_pass in range(recipe.updates_per_step):
+    parts = [
+        _Part(policy, [rollouts[i] for i in rows], [advantages[i] for i in rows], weights[rows], recipe, reference)
+        for rows in (
+            kept[start : start + recipe.micro_batch_rows] for start in range(0, len(kept), recipe.micro_batch_rows)
+        )
+    ]
+    totals = dict.fromkeys(("loss", "entropy", "clipped", "tokens", "kl"), 0.0)
+    norm = 0.0
+    for _ in range(recipe.updates_per_step):
         optimizer.zero_grad(set_to_none=True)
         for part in parts:
-            scored = score(policy, [rollouts[i] for i in part], recipe.temperature, recipe.entropy_bonus > 0)
-            width = scored.tokens.shape[1]
-            old = torch.zeros_like(scored.logprobs)
-            for row, i in enumerate(part):
-                old[row, : len(rollouts[i].logprobs)] = torch.tensor(rollouts[i].logprobs)
-            gains = torch.tensor([advantages[i] for i in part], device=policy.device)
-            losses = clipped_policy_loss(scored.logprobs, old, gains, recipe.clip_low, recipe.clip_high)
-            if recipe.entropy_bonus > 0:
-                losses = losses - recipe.entropy_bonus * scored.entropy
-            loss = (losses * weights[part, :width].to(policy.device)).sum()
-            loss.backward()  # type: ignore[no-untyped-call]
-            with torch.no_grad():
-                mask = scored.mask
-                totals["loss"] += float(loss)
-                totals["entropy"] += float(scored.entropy[mask].sum())
-                totals["clipped"] += float(
-                    clipped_count(scored.logprobs, old, gains, mask, recipe.clip_low, recipe.clip_high)
-                )
-                totals["tokens"] += int(mask.sum())
-                if update_pass == 0:
-                    gap = max(gap, float((scored.logprobs - old)[mask].abs().max()))
+            for name, value in part.backward().items():
+                totals[name] += value
         norm = float(clip_grad_norm_(policy.model.parameters(), recipe.max_grad_norm))
         optimizer.step()
     tokens = totals["tokens"]
@@ -141,5 +144,66 @@ def update(
         norm,
         totals["entropy"] / tokens,
         totals["clipped"] / tokens,
-        gap,
+        max(part.gap for part in parts),
+        totals["kl"] / tokens,
     )
+
+
+class _Part:
+    """As many rollouts as go through the model together, with what stays the same over the passes."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        rollouts: Sequence[Rollout],
+        advantages: Sequence[float],
+        weights: Tensor,
+        recipe: Recipe,
+        reference: Policy | None,
+    ) -> None:
+        self.policy, self.rollouts, self.recipe = policy, rollouts, recipe
+        self.advantages = torch.tensor(advantages, device=policy.device)
+        width = max(len(rollout.tokens) for rollout in rollouts)
+        self.weights = weights[:, :width].to(policy.device)
+        self.sampled = torch.zeros(len(rollouts), width)
+        for row, rollout in enumerate(rollouts):
+            self.sampled[row, : len(rollout.logprobs)] = torch.tensor(rollout.logprobs)
+        self.sampled = self.sampled.to(policy.device)
+        self.reference: Tensor | None = None
+        if reference is not None:
+            with torch.no_grad():
+                self.reference = score(reference, rollouts, recipe.temperature).logprobs
+        self.old: Tensor | None = None  # the trainer's log-probs before the first pass
+        self.gap = 0.0
+
+    def backward(self) -> dict[str, float]:
+        """Add this part's gradient; its share of what an update reports, as sums over tokens."""
+        recipe = self.recipe
+        scored = score(self.policy, self.rollouts, recipe.temperature, recipe.entropy_bonus > 0)
+        logprobs, mask = scored.logprobs, scored.mask
+        if self.old is None:
+            self.old = logprobs.detach()
+            self.gap = float((self.old - self.sampled)[mask].abs().max())
+        old = self.sampled if recipe.importance_correction == "none" else self.old
+        bounds = (recipe.clip_low, recipe.clip_high)
+        losses = policy_loss(recipe.loss, logprobs, old, self.advantages, mask, *bounds)
+        if recipe.importance_correction != "none":
+            cap = recipe.importance_cap
+            losses = losses * correction(self.old, self.sampled, mask, recipe.importance_correction, cap)
+        if recipe.entropy_bonus > 0:
+            losses = losses - recipe.entropy_bonus * scored.entropy
+        kl = torch.zeros(())
+        if self.reference is not None:
+            apart = divergence(recipe.kl.estimator, logprobs, self.reference)
+            losses = losses + recipe.kl.weight * apart
+            kl = (apart.detach() * mask).sum()
+        loss = (losses * self.weights).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            return {
+                "loss": float(loss),
+                "entropy": float(scored.entropy[mask].sum()),
+                "clipped": float(clipped_count(logprobs, old, self.advantages, mask, *bounds)),
+                "tokens": float(mask.sum()),
+                "kl": float(kl),
+            }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rft_loop.advantage import EPSILON, group_advantages, has_spread, zero_spread_share
+from rft_loop.advantage import EPSILON, Estimator, gdpo, group_advantages, has_spread, std, zero_spread_share
 
 SIZE = 4
 REWARD = st.floats(-100, 100, allow_subnormal=False)
@@ -40,6 +40,77 @@ def test_one_group_by_hand(rewards: list[float | None], mean: list[float], grpo:
     assert group_advantages(rewards, len(rewards), "mean") == pytest.approx(mean, abs=1e-15)
     assert group_advantages(rewards, len(rewards), "grpo") == pytest.approx(grpo, rel=1e-12)
     assert EPSILON == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("estimator", "rewards", "advantages"),
+    [
+        ("rloo", [1.0, 0.0, 0.5], [0.75, -0.75, 0.0]),  # each less the mean of the two others
+        ("rloo", [1.0, None, 0.0], [1.0, 0.0, -1.0]),
+        ("maxrl", [1.0, 0.0, 0.0, 0.0], [3.0, -1.0, -1.0, -1.0]),  # mean 1/4: rare success weighs four times
+        ("maxrl", [1.0, 1.0, 1.0, 0.0], [1 / 3, 1 / 3, 1 / 3, -1.0]),
+        ("maxrl", [-1.0, 0.0, -2.0], [0.0, 0.0, 0.0]),  # no mean above 0 to divide by
+        ("batch", [3.0, 1.0], [1 / (math.sqrt(2) + 1e-4), -1 / (math.sqrt(2) + 1e-4)]),
+        ("rloo", [0.5, 0.5], [0.0, 0.0]),
+        ("maxrl", [None, 1.0], [0.0, 0.0]),
+    ],
+)
+def test_other_estimators_by_hand(estimator: Estimator, rewards: list[float | None], advantages: list[float]) -> None:
+    assert group_advantages(rewards, len(rewards), estimator) == pytest.approx(advantages, abs=1e-12)
+
+
+def test_batch_scaling_divides_by_the_spread_of_all_rewards() -> None:
+    found = group_advantages([0.0, 1.0, 10.0, 10.0, None, 0.0], 2, "batch")
+    spread = std([0.0, 1.0, 10.0, 10.0, 0.0]) + EPSILON
+    assert found == pytest.approx([-0.5 / spread, 0.5 / spread, 0.0, 0.0, 0.0, 0.0])
+
+
+@given(REWARDS, st.data())
+def test_whitening_counts_tokens_so_that_their_mean_is_0_and_their_variance_1(
+    rewards: list[float | None], data: st.DataObject
+) -> None:
+    lengths = data.draw(st.lists(st.integers(1, 20), min_size=len(rewards), max_size=len(rewards)))
+    gains = [gain for gain in group_advantages(rewards, SIZE, "mean") if gain]
+    assume(len(gains) > 1 and max(map(abs, gains)) > 1e-2)
+    found = group_advantages(rewards, SIZE, "reinforce++", lengths)
+    tokens = [
+        advantage
+        for advantage, reward, length in zip(found, rewards, lengths, strict=True)
+        if reward is not None
+        for _ in range(length)
+    ]
+    assert math.fsum(tokens) / len(tokens) == pytest.approx(0.0, abs=1e-6)
+    assert std(tokens) == pytest.approx(1.0, rel=1e-2)
+    assert all(advantage == 0.0 for advantage, reward in zip(found, rewards, strict=True) if reward is None)
+
+
+@given(REWARDS)
+def test_leaving_one_out_is_the_mean_alone_times_n_over_n_minus_1(rewards: list[float | None]) -> None:
+    for start in range(0, len(rewards), SIZE):
+        group = rewards[start : start + SIZE]
+        n = sum(reward is not None for reward in group)
+        mean, others = group_advantages(group, SIZE, "mean"), group_advantages(group, SIZE, "rloo")
+        assert others == pytest.approx([gain * n / max(n - 1, 1) for gain in mean])
+
+
+def test_several_rewards_weigh_alike_whatever_their_spread() -> None:
+    correct, brief = [1.0, 0.0, 1.0, 0.0], [0.001, 0.002, 0.002, 0.001]
+    found = gdpo({"correct": correct, "brief": brief}, {"correct": 1.0, "brief": 1.0}, 4)
+    assert found[2] == max(found)
+    assert found[3] == min(found)
+    assert found[0] == pytest.approx(0.0, abs=0.2)  # right and long: one good mark, one bad
+    assert found[1] == pytest.approx(0.0, abs=0.2)
+
+
+def test_a_rollout_with_one_undecided_reward_of_several_gets_nothing() -> None:
+    found = gdpo({"a": [1.0, 0.0, 0.5, 0.2], "b": [None, 0.0, 0.5, 1.0]}, {"a": 1.0, "b": 2.0}, 4)
+    assert found[0] == 0.0
+    assert all(advantage != 0.0 for advantage in found[1:])
+
+
+def test_rewards_and_weights_of_other_names_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\['a'\] and weights for \['b'\]"):
+        gdpo({"a": [1.0, 0.0]}, {"b": 1.0}, 2)
 
 
 def test_groups_are_neighbours_and_know_nothing_of_each_other() -> None:

@@ -51,6 +51,32 @@ def grader_file(tmp_path: Path, body: str) -> str:
     return f"grader={tmp_path / 'judge.py'}:judge"
 
 
+PARTS = """{type: weighted_sum, weights: {right: 0.8, brief: 0.2}, graders: {
+    right: {type: string_check, operation: eq, input: "{{sample.output_text}}", reference: "{{item.last}}"},
+    brief: {type: length, max: 1, unit: characters}}}"""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["advantage=rloo", "loss=reinforce", "aggregation=prompt"],
+        ["advantage=maxrl", "loss=cispo", "clip_high=4"],
+        ["advantage=reinforce++", "loss=gspo", "updates_per_step=2"],
+        ["advantage=batch", "kl.weight=0.05", "importance_correction=token"],
+        ["advantage=gdpo", f"grader={PARTS}"],
+        ["advantage=mean", "kl.weight=0.01", "kl.place=reward", "kl.estimator=k1"],
+    ],
+)
+def test_every_advantage_and_every_loss_learns(start: Any, settings: list[str]) -> None:
+    recipe, run = start(*settings)
+    train(recipe, run)
+    first, *_, best = sorted(event["reward"] for event in of_kind(run, "validation"))
+    assert first < 0.1
+    assert best > 0.4
+    charged = [event["kl"] for event in of_kind(run, "step")]
+    assert any(charged) == (recipe.kl.weight > 0 and recipe.kl.place == "loss")
+
+
 def test_held_out_reward_rises_from_nothing_to_most_of_it(start: Any) -> None:
     recipe, run = start()
     train(recipe, run)

@@ -10,7 +10,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rft_loop.loss import clipped_count, clipped_policy_loss, token_entropy, token_weights
+from rft_loop.loss import (
+    Aggregation,
+    cispo_loss,
+    clipped_count,
+    clipped_policy_loss,
+    correction,
+    divergence,
+    gspo_loss,
+    reinforce_loss,
+    token_entropy,
+    token_weights,
+)
 
 LOW, HIGH = 0.2, 0.3
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=8)
@@ -54,6 +65,72 @@ def test_on_policy_the_gradient_is_that_of_reinforce() -> None:
     torch.testing.assert_close(logprobs.grad, -gains[:, None].expand(3, 5))
 
 
+def test_one_ratio_for_a_whole_answer_is_the_geometric_mean_over_its_own_tokens() -> None:
+    old = torch.zeros(2, 3)
+    logprobs = torch.log(torch.tensor([[1.1, 1.1, 9.0], [2.0, 0.5, 1.0]])).requires_grad_()
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    loss = gspo_loss(logprobs, old, torch.tensor([1.0, -1.0]), mask, LOW, HIGH)
+    torch.testing.assert_close(loss.detach(), torch.tensor([[-1.1] * 3, [1.0] * 3]))
+    (loss * mask).sum().backward()  # type: ignore[no-untyped-call]
+    assert logprobs.grad is not None
+    torch.testing.assert_close(logprobs.grad, torch.tensor([[-1.1, -1.1, 0.0], [1.0, 1.0, 1.0]]))
+
+
+def test_the_weight_is_clipped_and_the_gradient_is_not() -> None:
+    logprobs = torch.log(torch.tensor([[0.5, 3.0, 1.0]])).requires_grad_()
+    cispo_loss(logprobs, torch.zeros(1, 3), torch.tensor([2.0]), HIGH).sum().backward()  # type: ignore[no-untyped-call]
+    assert logprobs.grad is not None
+    torch.testing.assert_close(logprobs.grad, -2.0 * torch.tensor([[0.5, 1.3, 1.0]]))
+
+
+def test_reinforce_pushes_every_token_by_the_advantage() -> None:
+    logprobs = torch.tensor([[-3.0, -0.1]], requires_grad=True)
+    reinforce_loss(logprobs, torch.tensor([-1.5])).sum().backward()  # type: ignore[no-untyped-call]
+    assert logprobs.grad is not None
+    assert logprobs.grad.tolist() == [[1.5, 1.5]]
+
+
+def test_estimates_of_the_divergence_are_exact_on_average() -> None:
+    """Over every token of two distributions, weighted by the policy's probabilities: no sampling."""
+    logits = torch.tensor([0.3, -1.0, 2.0, 0.1], dtype=torch.float64, requires_grad=True)
+    reference = torch.tensor([0.5, 0.2, 1.0, -0.4], dtype=torch.float64).log_softmax(-1)
+    logprobs = logits.log_softmax(-1)
+    p = logprobs.exp().detach()
+    exact = (logprobs.exp() * (logprobs - reference)).sum()
+    (wanted,) = torch.autograd.grad(exact, logits, retain_graph=True)
+    gradients = {}
+    for kind in ("k1", "k2", "k3"):
+        value = (p * divergence(kind, logprobs, reference)).sum()
+        if kind != "k2":
+            assert float(value.detach()) == pytest.approx(float(exact.detach()))
+        (gradients[kind],) = torch.autograd.grad(value, logits, retain_graph=True)
+    torch.testing.assert_close(gradients["k1"], torch.zeros_like(wanted))
+    torch.testing.assert_close(gradients["k2"], wanted)
+    forward = -(reference.exp() * logprobs).sum()  # KL(reference || policy), less what does not depend on the policy
+    torch.testing.assert_close(gradients["k3"], torch.autograd.grad(forward, logits)[0])
+
+
+def test_the_correction_is_capped_and_1_where_sampler_and_trainer_agree() -> None:
+    trainer, sampler = torch.zeros(1, 3), torch.log(torch.tensor([[1.0, 0.25, 2.0]]))
+    mask = torch.tensor([[True, True, False]])
+    assert correction(trainer, sampler, mask, "token", 3.0).tolist() == [[1.0, 3.0, 1.0]]
+    assert correction(trainer, sampler, mask, "sequence", 5.0).tolist() == [[4.0, 4.0, 4.0]]
+
+
+def test_by_prompt_each_group_weighs_the_same_and_each_token_in_it() -> None:
+    found = token_weights(torch.tensor([1, 3, 2, 2, 0, 0]), 3, "prompt", longest=10, group_size=2)
+    assert found.sum().item() == pytest.approx(1.0)  # the group without tokens is none of the groups
+    torch.testing.assert_close(found[:2], torch.tensor([[1 / 8, 0, 0], [1 / 8, 1 / 8, 1 / 8]]))
+    torch.testing.assert_close(found[2:4], torch.tensor([[1 / 8, 1 / 8, 0], [1 / 8, 1 / 8, 0]]))
+
+
+@pytest.mark.parametrize("how", ["token", "sequence", "constant", "prompt"])
+def test_a_rollout_of_length_0_is_as_if_it_were_not_there(how: Aggregation) -> None:
+    with_it = token_weights(torch.tensor([2, 0, 3]), 3, how, longest=5)
+    torch.testing.assert_close(with_it[[0, 2]], token_weights(torch.tensor([2, 3]), 3, how, longest=5))
+    assert with_it[1].tolist() == [0.0, 0.0, 0.0]
+
+
 def test_each_rollout_has_its_own_advantage_at_all_its_tokens() -> None:
     zeros = torch.zeros(2, 3)
     loss = clipped_policy_loss(zeros, zeros, torch.tensor([1.0, -2.0]), LOW, HIGH)
@@ -94,8 +171,9 @@ def test_weights_sum_as_their_definition_says(
 
 def test_a_long_answer_dilutes_its_tokens_only_under_sequence() -> None:
     lengths = torch.tensor([2, 8])
-    for how, ratio in (("token", 1.0), ("sequence", 4.0), ("constant", 1.0)):
-        weights = token_weights(lengths, 8, how, longest=8)  # type: ignore[arg-type]
+    ratios: dict[Aggregation, float] = {"token": 1.0, "sequence": 4.0, "constant": 1.0}
+    for how, ratio in ratios.items():
+        weights = token_weights(lengths, 8, how, longest=8)
         assert (weights[0, 0] / weights[1, 0]).item() == pytest.approx(ratio)
 
 

@@ -49,7 +49,7 @@ def refusal(path: Path, *overrides: str) -> str:
         ({"clip_low": 1.5}, ["clip_low:", "less than 1", "1.5"]),
         ({"max_error_rate": 2}, ["max_error_rate:", "less than or equal to 1"]),
         ({"schedule": "cosine"}, ["schedule:", "'constant' or 'linear'", "'cosine'"]),
-        ({"advantage": "ppo"}, ["advantage:", "'grpo' or 'mean'", "'ppo'"]),
+        ({"advantage": "ppo"}, ["advantage:", "'grpo', 'mean'", "'ppo'"]),
         ({"device": "tpu"}, ["device:", "'auto', 'cpu' or 'cuda'", "'tpu'"]),
         ({"budget": 0}, ["budget:", "greater than 0"]),
         ({"budget": float("nan")}, ["budget:", "finite"]),

@@ -16,7 +16,7 @@ from rft_loop.policy import Policy
 from rft_loop.recipe import Recipe, WarmStart, recipe_from
 from rft_loop.rollout import Rollout
 from rft_loop.supervised import answer_loss, warm_start
-from rft_loop.update import UpdateStats, learning_rate, make_optimizer, score, update
+from rft_loop.update import UpdateStats, divergences, learning_rate, make_optimizer, score, update
 
 MakePolicy = Callable[..., Policy]
 PROMPTS = [[5, 9, 10, 11, 12, 13, 14, 6], [5, 9, 6], [5, 20, 21, 6]]
@@ -86,6 +86,50 @@ def test_the_gradient_does_not_depend_on_how_the_batch_is_split(tiny_policy: Mak
         assert other_stats.loss == pytest.approx(stats[0].loss, rel=1e-5)
         assert other_stats.entropy == pytest.approx(stats[0].entropy, rel=1e-5)
         assert other_stats.grad_norm == pytest.approx(stats[0].grad_norm, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["clip", "reinforce", "gspo", "cispo"])
+@pytest.mark.parametrize("aggregation", ["token", "sequence", "constant", "prompt"])
+def test_no_loss_and_no_aggregation_depends_on_the_split(tiny_policy: MakePolicy, aggregation: str, loss: str) -> None:
+    options = {"aggregation": aggregation, "loss": loss, "group_size": 4, "kl": {"weight": 0.2}, "overlong": "mask"}
+    found = []
+    for rows in (256, 3, 1):
+        policy, reference = tiny_policy(), tiny_policy(seed=5)
+        rollouts = draw(policy)
+        spec = recipe(micro_batch_rows=rows, **options)
+        trained = [i % 5 != 2 for i in range(len(rollouts))]
+        update(policy, make_optimizer(policy, spec), rollouts, ADVANTAGES, spec, 0.0, trained, reference)
+        found.append(gradient(policy))
+    assert relative_gap(found[1], found[0]) <= 1e-6
+    assert relative_gap(found[2], found[0]) <= 1e-6
+
+
+def test_rollouts_that_are_not_trained_on_are_as_if_they_were_not_there(tiny_policy: MakePolicy) -> None:
+    one, other = tiny_policy(), tiny_policy()
+    rollouts = draw(one)
+    spec = recipe(aggregation="sequence")
+    kept = [0, 3, 8, 11]
+    update(one, make_optimizer(one, spec), rollouts, ADVANTAGES, spec, 0.0, [i in kept for i in range(12)])
+    left, gains = [rollouts[i] for i in kept], [ADVANTAGES[i] for i in kept]
+    update(other, make_optimizer(other, spec), left, gains, spec, 0.0)
+    assert relative_gap(gradient(one), gradient(other)) <= 1e-6
+
+
+def test_a_correction_undoes_what_a_sampler_of_other_weights_would_bias(tiny_policy: MakePolicy) -> None:
+    """Ratio to the trainer times weight of the sampler has the gradient of the plain ratio to the sampler."""
+    sampler, plain, corrected = tiny_policy(seed=5), tiny_policy(), tiny_policy()
+    rollouts = draw(sampler)
+    do_update(plain, rollouts, ADVANTAGES, clip_low=0.999, clip_high=1e6)
+    do_update(corrected, rollouts, ADVANTAGES, importance_correction="token", importance_cap=1e6)
+    assert relative_gap(gradient(corrected), gradient(plain)) <= 1e-4
+
+
+def test_divergences_are_0_from_oneself_and_positive_from_others_on_average(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    rollouts = draw(policy)
+    spec = recipe()
+    assert divergences(policy, rollouts, spec) == pytest.approx([0.0] * len(rollouts), abs=1e-4)
+    assert sum(divergences(tiny_policy(seed=5), rollouts, spec)) > 0
 
 
 @aggregations
