@@ -77,6 +77,7 @@ class Figures:
     best: Event | None = None
     undecided: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
+    advice: Event | None = None  # the last that was given
     stopped: str | None = None
     end: Event | None = None
     began: float = field(default_factory=time.monotonic)
@@ -115,6 +116,8 @@ class Figures:
                 if event.get("best_reward") is not None:
                     self.best = {"step": event.get("best_step"), "reward": event["best_reward"]}
                 self.ticks.clear()
+            case "advice":
+                self.advice = event
             case "stop":
                 self.phase, self.stopped = "stopped", str(event.get("reason", "no reason given"))
             case "end":
@@ -202,6 +205,10 @@ def items_text(start: Event) -> str:
     return ", ".join([*parts, *(str(start[key]) for key in ("device", "grader") if start.get(key))])
 
 
+def advice_text(event: Event) -> str:
+    return f"To change it: {event.get('remedy')}"
+
+
 def end_text(figures: Figures) -> str:
     end = figures.end or {}
     seconds, memory = number(end.get("seconds")), number(end.get("peak_rss_mb"))
@@ -263,6 +270,8 @@ class PlainLines:
                 self._print(words + ("" if n is None else f"  n {n:.0f}") + mark)
             case "resume":
                 self._print(f"resumed at {event.get('phase', 'step').replace('_', ' ')} {event.get('step')}")
+            case "advice":
+                self._print(f"look at step {event.get('step')}: {event.get('cause')}. {advice_text(event)}")
             case "stop":
                 self._print(f"stopped at step {event.get('step', figures.step)}: {figures.stopped}")
             case "end":
@@ -348,6 +357,10 @@ def panel(figures: Figures, name: str) -> RenderableType:
         rows.add_row("mean length", f"{figures.length:.1f} tokens")
     if figures.undecided:
         rows.add_row("undecided", Text(f"{figures.undecided:,}: {kinds_text(figures.kinds)}", style="bold yellow"))
+    if figures.advice is not None:
+        line = Text(f"{figures.advice.get('cause')}. ", style="yellow")
+        line.append(advice_text(figures.advice), style="not bold dim")
+        rows.add_row(f"step {figures.advice.get('step')}", line)
     lines: list[RenderableType] = [head, rows]
     if figures.stopped is not None and figures.phase == "stopped":
         lines.append(Text(f"stopped: {figures.stopped}", style="bold red"))

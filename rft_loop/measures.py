@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graders.grade import Grade
@@ -34,13 +34,36 @@ def measures(
         "completions/mean_length": statistics.fmean(lengths),
         "completions/max_length": max(lengths),
         "completions/clipped_ratio": statistics.fmean(rollout.finish == "length" for rollout in rollouts),
+        "completions/duplicate_ratio": duplicate_share(rollouts, group_size),
         "loss": stats.loss,
         "grad_norm": stats.grad_norm,
         "entropy": stats.entropy,
         "clip_ratio/region_mean": stats.clipped,
         "kl": stats.kl,
+        "weight_rms": stats.weight_rms,
         "sampling/sampling_logp_difference/max": stats.logprob_gap,
     }
+
+
+def by_grader(grades: Sequence[Grade], watched: Mapping[str, Sequence[Grade]]) -> dict[str, float]:
+    """Mean and spread of each part of the grader, and of each grader that is only watched, as `rewards/<name>/mean`."""
+    named: dict[str, list[Grade]] = {}
+    for grade in grades:
+        for name, part in grade.parts.items():
+            named.setdefault(name, []).append(part)
+    figures = {}
+    for name, found in {**named, **watched}.items():
+        scores = [grade.score for grade in found if grade.score is not None]
+        if scores:
+            figures[f"rewards/{name}/mean"] = statistics.fmean(scores)
+            figures[f"rewards/{name}/std"] = statistics.stdev(scores) if len(scores) > 1 else 0.0
+    return figures
+
+
+def duplicate_share(rollouts: Sequence[Rollout], group_size: int) -> float:
+    """Share of the answers that repeat another one of their group."""
+    groups = [rollouts[start : start + group_size] for start in range(0, len(rollouts), group_size)]
+    return statistics.fmean(1 - len({rollout.text for rollout in group}) / len(group) for group in groups)
 
 
 def errors_by_kind(grades: Sequence[Grade]) -> dict[str, int]:

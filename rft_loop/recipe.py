@@ -127,6 +127,7 @@ class Recipe(Section):
     eval_every: int = Field(20, ge=1)
     save_every: int = Field(20, ge=1)  # also the warm start's interval
     keep_checkpoints: int = Field(2, ge=1)  # the newest ones; step 0 and the best are kept besides
+    watch: dict[str, str | dict[str, Any]] = {}  # graders that are only watched, by the names their figures bear
     max_error_rate: float = Field(0.05, ge=0, le=1)  # undecided share of ten steps past which the run stops
 
     # Machine
@@ -174,11 +175,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         raise FileNotFoundError(f"no recipe {str(path)!r}")
     data = _parse(path)
-    for key in PATH_KEYS:
+    for key in _path_keys(data):
         _anchor(data, key.split("."), path.parent)
     for override in overrides:
         _override(data, override)
-    for key in PATH_KEYS:  # absolute as well: the stored recipe must mean the same from any other folder
+    for key in _path_keys(data):  # absolute as well: the stored recipe must mean the same from any other folder
         _anchor(data, key.split("."), Path.cwd())
     return recipe_from(data, str(path))
 
@@ -189,6 +190,11 @@ def recipe_from(data: dict[str, Any], place: str) -> Recipe:
         return Recipe.model_validate(data)
     except ValidationError as problem:
         raise ValueError(f"{place}: " + "; ".join(_complaints(problem, data))) from None
+
+
+def _path_keys(data: dict[str, Any]) -> list[str]:
+    watched = data.get("watch")
+    return [*PATH_KEYS, *(f"watch.{name}" for name in watched)] if isinstance(watched, dict) else [*PATH_KEYS]
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -219,7 +225,7 @@ def _anchor(data: dict[str, Any], keys: list[str], folder: Path) -> None:
     value = data.get(keys[-1])
     if not isinstance(value, str) or Path(value).is_absolute():
         return
-    is_path = keys[-1] not in ("model", "grader") or (folder / value.rpartition(":")[0]).is_file()
+    is_path = keys[0] not in ("model", "grader", "watch") or (folder / value.rpartition(":")[0]).is_file()
     if is_path or (folder / value).exists():
         data[keys[-1]] = str((folder / value).resolve())
 

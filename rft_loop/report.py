@@ -214,10 +214,23 @@ def notices(run: RunData) -> str:
         reason = text(run.of_kind("stop")[-1].get("reason") or "No reason was recorded.")
         parts.append(f'<div class="notice stop" role="note"><h2>The run stopped itself</h2><p>{reason}</p></div>')
     parts.append(_undecided_notice(run))
+    parts.append(_advice_notice(run))
     if run.gaps:
         gaps = "".join(f"<p>{text(gap)}</p>" for gap in run.gaps)
         parts.append(f'<div class="notice" role="note"><h2>Not in this report</h2>{gaps}</div>')
     return "".join(parts)
+
+
+def _advice_notice(run: RunData) -> str:
+    given = run.of_kind("advice")
+    if not given:
+        return ""
+    rows = [[str(event.get("step")), text(event.get("cause")), text(event.get("remedy"))] for event in given]
+    columns = [("from step", "number"), ("what the figures show", ""), ("what to change", "")]
+    return (
+        '<div class="notice warn" role="note"><h2>Worth a look</h2>'
+        f"<p>What may keep this run from learning what is meant.</p>{table(columns, rows)}</div>"
+    )
 
 
 def undecided(events: Iterable[Event]) -> Counter[str]:

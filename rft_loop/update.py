@@ -36,6 +36,7 @@ class UpdateStats:
     entropy: float
     clipped: float  # share of tokens whose gradient the clip took away
     logprob_gap: float  # largest difference between the sampler's log-probs and the trainer's, before the update
+    weight_rms: float | None = None  # root mean square of the weights, before the update
     kl: float = 0.0  # mean divergence from the reference, where it is part of the loss
 
 
@@ -86,6 +87,14 @@ def score(policy: Policy, rollouts: Sequence[Rollout], temperature: float, learn
     return Scored(everything.gather(-1, tokens[..., None])[..., 0], entropy, tokens, mask)
 
 
+@torch.no_grad()
+def weight_rms(policy: Policy) -> float:
+    """Root mean square of all weights."""
+    weights = [weight for weight in policy.model.parameters() if weight.requires_grad]
+    squares = torch.stack([weight.float().square().sum() for weight in weights]).sum()
+    return math.sqrt(float(squares) / sum(weight.numel() for weight in weights))
+
+
 def divergences(reference: Policy, rollouts: Sequence[Rollout], recipe: Recipe) -> list[float]:
     """Of each answer, log p(answer) - log reference(answer) in nats, p being the policy that sampled it."""
     found: list[float] = []
@@ -130,7 +139,7 @@ def update(
         )
     ]
     totals = dict.fromkeys(("loss", "entropy", "clipped", "tokens", "kl"), 0.0)
-    norm = 0.0
+    norm, rms = 0.0, weight_rms(policy)
     for _ in range(recipe.updates_per_step):
         optimizer.zero_grad(set_to_none=True)
         for part in parts:
@@ -145,6 +154,7 @@ def update(
         totals["entropy"] / tokens,
         totals["clipped"] / tokens,
         max(part.gap for part in parts),
+        rms,
         totals["kl"] / tokens,
     )
 

@@ -20,9 +20,10 @@ from graders.service.services import Services, use
 from graders.service.settings import Model, Service, Settings
 from graders.testing.scripted_judge import Reaction, Request, ScriptedJudge, said, verdict
 from rft_loop.cli import main
-from rft_loop.loop import StoppedError, train
+from rft_loop.loop import train
 from rft_loop.recipe import Recipe, load_recipe
 from rft_loop.record import Run, create_run, read_events
+from rft_loop.training import StoppedError
 
 LETTERS = Path(__file__).parent.parent / "examples" / "letters"
 SMALL = ("steps=4", "items_per_step=4", "group_size=4", "eval_every=2", "save_every=2")

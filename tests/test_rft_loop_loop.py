@@ -19,9 +19,10 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from rft_loop.loop import StoppedError, train
+from rft_loop.loop import train
 from rft_loop.recipe import Recipe, load_recipe
 from rft_loop.record import Run, create_run, read_events
+from rft_loop.training import StoppedError
 
 ROOT = Path(__file__).parent.parent
 LETTERS = ROOT / "examples" / "letters"
@@ -75,6 +76,32 @@ def test_every_advantage_and_every_loss_learns(start: Any, settings: list[str]) 
     assert best > 0.4
     charged = [event["kl"] for event in of_kind(run, "step")]
     assert any(charged) == (recipe.kl.weight > 0 and recipe.kl.place == "loss")
+
+
+def test_graders_that_are_only_watched_are_recorded_and_move_nothing(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "brief.json").write_text('{"type": "length", "max": 1, "unit": "characters"}')
+    watched, run = start(*SMALL, f"watch.brief={tmp_path / 'brief.json'}", name="watched")
+    train(watched, run)
+    plain, other = start(*SMALL, name="plain")
+    train(plain, other)
+    for kind in ("step", "validation"):
+        assert all(0 <= event["rewards/brief/mean"] <= 1 for event in of_kind(run, kind))
+        rewards = [event["reward"] for event in of_kind(run, kind)]
+        assert rewards == [event["reward"] for event in of_kind(other, kind)]
+
+
+def test_a_run_whose_answers_never_end_says_so_in_its_first_step_and_once(start: Any) -> None:
+    recipe, run = start(*SMALL, "max_new_tokens=1")
+    train(recipe, run)
+    (advice,) = [event for event in of_kind(run, "advice") if event["name"] in ("never_ends", "truncated")]
+    assert advice["step"] == 1
+    assert "max_new_tokens=1" in advice["cause"]
+
+
+def test_gdpo_asks_for_a_grader_with_weights_before_anything_is_trained(start: Any) -> None:
+    recipe, run = start("advantage=gdpo")
+    with pytest.raises(ValueError, match="weighted_sum"):
+        train(recipe, run)
 
 
 def test_held_out_reward_rises_from_nothing_to_most_of_it(start: Any) -> None:

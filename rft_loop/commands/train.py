@@ -40,9 +40,9 @@ def train(
         assert recipe is not None
         wanted = load_recipe(recipe, settings or [])
     from rft_loop.console import live_view
-    from rft_loop.loop import StoppedError
     from rft_loop.loop import train as run_training
     from rft_loop.report import write_report
+    from rft_loop.training import StoppedError
 
     if resume is None:
         run = create_run(wanted)

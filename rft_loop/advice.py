@@ -1,0 +1,205 @@
+"""Advice: why a run learns nothing, or something else than was meant, and the setting to change.
+
+Each rule looks at the figures of the steps so far (the `step` events of a run) and names the cause that they show, if
+they show it. Rules are few and coarse: a cause that is named is worth a look.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rft_loop.recipe import Recipe
+
+Event = Mapping[str, Any]
+
+RECENT = 10  # steps a rule looks at
+FIRST = 3  # steps that say how the run began
+
+
+class Advice(NamedTuple):
+    """A cause, in the run's own figures, and what to change."""
+
+    name: str
+    cause: str
+    remedy: str
+
+
+class Course(NamedTuple):
+    """How a figure stands and how it began: means over the recent steps and over the first ones."""
+
+    recent: Sequence[Event]
+    first: Sequence[Event]
+    recipe: Recipe
+
+    def now(self, figure: str) -> float:
+        return _mean(self.recent, figure)
+
+    def began(self, figure: str) -> float:
+        return _mean(self.first, figure)
+
+    def told(self, figure: str) -> bool:
+        return any(event.get(figure) is not None for event in self.recent)
+
+
+def advise(steps: Sequence[Event], recipe: Recipe) -> list[Advice]:
+    """What the steps so far show, most urgent first; [] where nothing is amiss."""
+    if not steps:
+        return []
+    course = Course(steps[-RECENT:], steps[:FIRST], recipe)
+    found = []
+    for rule in RULES:
+        if said := rule(course):
+            name = rule.__name__.lstrip("_")
+            found.append(Advice(name, *said))
+    names = {advice.name for advice in found}
+    return [advice for advice in found if not (EXPLAINED_BY.get(advice.name, set()) & names)]
+
+
+Said = tuple[str, str] | None
+
+
+def _grader_errors(course: Course) -> Said:
+    kinds: dict[str, int] = {}
+    for event in course.recent:
+        for kind, count in (event.get("errors") or {}).items():
+            kinds[kind] = kinds.get(kind, 0) + count
+    if not kinds:
+        return None
+    told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    return (
+        f"grades that could not be decided in the last {len(course.recent)} steps: {told}",
+        "their rollouts teach nothing; the run's samples hold each with its reason (`why`)",
+    )
+
+
+def _never_ends(course: Course) -> Said:
+    if course.now("completions/clipped_ratio") < 1:
+        return None
+    return (
+        f"no answer has ended by itself within max_new_tokens={course.recipe.max_new_tokens}",
+        "raise max_new_tokens; if longer answers do not end either, the model's end token is not the one that its chat "
+        "template writes, or the model needs a warm_start",
+    )
+
+
+def _truncated(course: Course) -> Said:
+    share = course.now("completions/clipped_ratio")
+    if share < 0.5:
+        return None
+    return (
+        f"{share:.0%} of the answers are cut at max_new_tokens={course.recipe.max_new_tokens}",
+        "raise max_new_tokens; overlong=mask keeps cut answers out of the update",
+    )
+
+
+def _same_reward_for_every_text(course: Course) -> Said:
+    if course.now("reward_std") > 0 or course.now("completions/duplicate_ratio") > 0.9 or not course.told("reward"):
+        return None
+    return (
+        f"every answer is rewarded {course.now('reward'):g}, however it differs from the others",
+        "look at what the grader reads: grade some of the run's samples with assay grade and read `why`",
+    )
+
+
+def _duplicates(course: Course) -> Said:
+    share = course.now("completions/duplicate_ratio")
+    if share < 0.5:
+        return None
+    return (
+        f"{share:.0%} of the answers of a group repeat another one, letter by letter",
+        "raise temperature; if it came in training: entropy_bonus, or a lower learning_rate",
+    )
+
+
+def _no_spread(course: Course) -> Said:
+    share = course.now("frac_reward_zero_std")
+    if share < 0.7:
+        return None
+    reward = course.now("reward")
+    hard = "easier items, partial credit in the grader, a warm_start, or a larger group_size"
+    return (
+        f"in {share:.0%} of the groups all rewards are equal, so they teach nothing (mean reward {reward:.3g})",
+        hard if reward < 0.5 else "harder items: the policy solves these; or a grader that tells good from better",
+    )
+
+
+def _sampler_and_trainer_apart(course: Course) -> Said:
+    gap = course.now("sampling/sampling_logp_difference/max")
+    if gap < 1e-2:
+        return None
+    return (
+        f"the sampler's log-probs and the trainer's differ by up to {gap:.2g} for the same weights",
+        "importance_correction=token weighs the difference; in float32 on one device it should be below 1e-4, so look "
+        "for another dtype, dropout, or a model whose cache is not exact",
+    )
+
+
+def _watched_grader_falls(course: Course) -> Said:
+    rise = course.now("reward") - course.began("reward")
+    for name in course.recipe.watch:
+        figure = f"rewards/{name}/mean"
+        fall = course.began(figure) - course.now(figure)
+        if rise > 0.05 and fall > 0.05:
+            return (
+                f"the reward has risen by {rise:.2g} while {name!r}, which is only watched, has fallen by {fall:.2g}",
+                "the policy may have found a weakness of the grader: read the samples with the highest rewards",
+            )
+    return None
+
+
+def _length_drift(course: Course) -> Said:
+    now, began = course.now("completions/mean_length"), course.began("completions/mean_length")
+    if abs(now - began) < 10 or 0.5 < now / max(began, 1) < 2:
+        return None
+    return (
+        f"answers have gone from {began:.0f} to {now:.0f} tokens",
+        "reward.length charges for tokens; a grader that pays for length, or for saying little, is the usual cause",
+    )
+
+
+def _entropy_collapsed(course: Course) -> Said:
+    now, began = course.now("entropy"), course.began("entropy")
+    if not now < max(0.02, 0.05 * began) or course.now("frac_reward_zero_std") < 0.5:
+        return None
+    return (
+        f"entropy has fallen from {began:.2g} to {now:.2g} nats a token: the policy hardly tries anything else",
+        "entropy_bonus, kl.weight, a higher temperature, or a lower learning_rate; go on from an earlier checkpoint",
+    )
+
+
+def _weights_stand_still(course: Course) -> Said:
+    change = course.now("learning_rate") / max(course.now("weight_rms"), 1e-12)
+    if not course.told("weight_rms") or change > 3e-6:
+        return None
+    return (
+        f"a step changes a weight by about {change:.0e} of its size, which teaches nothing in any number of steps",
+        f"raise learning_rate (now {course.now('learning_rate'):g})",
+    )
+
+
+RULES: tuple[Callable[[Course], Said], ...] = (
+    _grader_errors,
+    _never_ends,
+    _truncated,
+    _same_reward_for_every_text,
+    _duplicates,
+    _no_spread,
+    _sampler_and_trainer_apart,
+    _watched_grader_falls,
+    _length_drift,
+    _entropy_collapsed,
+    _weights_stand_still,
+)
+
+EXPLAINED_BY: Mapping[str, set[str]] = {
+    "truncated": {"never_ends"},
+    "no_spread": {"never_ends", "same_reward_for_every_text", "duplicates"},
+    "same_reward_for_every_text": {"never_ends"},
+}
+
+
+def _mean(events: Sequence[Event], figure: str) -> float:
+    values = [float(event[figure]) for event in events if event.get(figure) is not None]
+    return statistics.fmean(values) if values else 0.0
