@@ -16,7 +16,7 @@ from rft_loop.rollout import Rollout
 
 
 class Prefill:
-    """The key-value cache of a batch of prompts, each run once, and the logits after their last token.
+    """The key-value cache of a batch of prompts, each run once, and the hidden state after their last token.
 
     Differentiable, so that training shares it as decoding does. Prompts are padded on the left; masks come from
     lengths, never from a pad id.
@@ -32,24 +32,25 @@ class Prefill:
         self.mask = torch.arange(width, device=device) >= width - self.lengths[:, None]  # (prompts, width)
         positions = (self.mask.long().cumsum(-1) - 1).clamp(min=0)
         self.cache = DynamicCache(config=policy.model.config)
-        output = policy.model(
+        hidden = policy.hidden(
             input_ids=ids.to(device),
             attention_mask=self.mask.long(),
             position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
-            logits_to_keep=1,
         )
-        self.logits: Tensor = output.logits[:, -1]  # (prompts, vocabulary)
+        self.hidden = hidden[:, -1]  # (prompts, width)
 
     def select(self, rows: Tensor) -> None:
         """Keep these rows, in this order; a row may come several times."""
         self.cache.batch_select_indices(rows)
-        self.lengths, self.mask, self.logits = self.lengths[rows], self.mask[rows], self.logits[rows]
+        self.lengths, self.mask, self.hidden = self.lengths[rows], self.mask[rows], self.hidden[rows]
 
 
 def extend(policy: Policy, prefill: Prefill, tokens: Tensor, offset: int = 0) -> Tensor:
-    """Logits after each of `tokens` (rows, new), which stand `offset` places after the prompt; (rows, new, vocabulary).
+    """Hidden states after each of `tokens` (rows, new), which stand `offset` places after the prompt.
+
+    (rows, new, width); `policy.head` makes logits of them.
 
     Appends to the prefill's cache. Rows may hold anything past their own length: attention is causal, so it
     cannot reach back.
@@ -57,14 +58,13 @@ def extend(policy: Policy, prefill: Prefill, tokens: Tensor, offset: int = 0) ->
     new = tokens.shape[1]
     steps = torch.arange(offset, offset + new, device=tokens.device)
     ones = torch.ones(len(tokens), offset + new, dtype=torch.long, device=tokens.device)
-    output = policy.model(
+    return policy.hidden(
         input_ids=tokens,
         attention_mask=torch.cat([prefill.mask.long(), ones], dim=1),
         position_ids=prefill.lengths[:, None] + steps,
         past_key_values=prefill.cache,
         use_cache=True,
     )
-    return output.logits  # type: ignore[no-any-return]
 
 
 def sample(
@@ -109,7 +109,7 @@ def _decode(
     lengths = torch.full((total,), max_new_tokens, device=policy.device)
     alive = torch.arange(total, device=policy.device)  # which rollout each row of the cache belongs to
     running = torch.ones(total, dtype=torch.bool, device=policy.device)  # of the rows of the cache
-    logits = prefill.logits
+    logits = policy.head(prefill.hidden)
     for step in range(max_new_tokens):
         chosen, logprob = _choose(logits, temperature, generator)
         tokens[alive, step] = torch.where(running, chosen, tokens[alive, step])
@@ -124,7 +124,7 @@ def _decode(
             keep = running.nonzero()[:, 0]
             prefill.select(keep)
             alive, running, chosen = alive[keep], running[keep], chosen[keep]
-        logits = extend(policy, prefill, chosen[:, None], offset=step)[:, -1]
+        logits = policy.head(extend(policy, prefill, chosen[:, None], offset=step)[:, -1])
     return list(_rollouts(policy, prompts, per_prompt, tokens, logprobs, lengths))
 
 

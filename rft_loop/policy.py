@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -33,6 +34,7 @@ class Policy:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     end_ids: frozenset[int]  # every id that ends an answer: the tokenizer's and the generation config's
+    has_plain_head: bool = False  # whether logits are `head` of the backbone's hidden states, and nothing besides
 
     @property
     def device(self) -> torch.device:
@@ -41,6 +43,19 @@ class Policy:
     @property
     def parameters(self) -> int:
         return sum(weight.numel() for weight in self.model.parameters())
+
+    def hidden(self, **inputs: Any) -> Tensor:
+        """What the model knows after each token, (rows, tokens, width); `head` makes logits of it.
+
+        Of a model whose logits are made otherwise, the logits themselves.
+        """
+        if not self.has_plain_head:
+            return self.model(**inputs).logits  # type: ignore[no-any-return]
+        return self.model.base_model(**inputs).last_hidden_state  # type: ignore[no-any-return]
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits of hidden states; (..., vocabulary)."""
+        return plain_head(self.model, hidden) if self.has_plain_head else hidden
 
     def prompt_ids(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """Token ids of the conversation with the assistant's turn opened."""
@@ -137,7 +152,26 @@ def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> P
         )
     model.config.use_cache = True
     model.eval()  # for good: with dropout, the trainer would score other odds than the sampler drew by
-    return Policy(model, tokenizer, frozenset(ends))
+    return Policy(model, tokenizer, frozenset(ends), _has_plain_head(model))
+
+
+def plain_head(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """The output projection, and the soft cap of Gemma 2 (Gemma Team 2024, section 2)."""
+    logits: Tensor = model.get_output_embeddings()(hidden)
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
+@torch.no_grad()
+def _has_plain_head(model: PreTrainedModel) -> bool:
+    """Whether that gives the model's own logits: tried on a few tokens, not inferred from its type."""
+    ids = torch.arange(3, device=model.device)[None]
+    try:
+        wanted = model(input_ids=ids, use_cache=False).logits
+        found = plain_head(model, model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+    except (AttributeError, TypeError):
+        return False
+    return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def _tokenizer_class(folder: Path) -> Any:

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from rft_loop.decode import Prefill, extend
-from rft_loop.loss import clipped_count, correction, divergence, policy_loss, token_entropy, token_weights
+from rft_loop.logprobs import token_logprobs
+from rft_loop.loss import clipped_count, correction, divergence, policy_loss, token_weights
 from rft_loop.policy import Policy
 from rft_loop.recipe import Recipe
 from rft_loop.rollout import Rollout
@@ -78,13 +79,12 @@ def score(policy: Policy, rollouts: Sequence[Rollout], temperature: float, learn
 
     prefill = Prefill(policy, prompts)
     prefill.select(owner)
-    logits = prefill.logits[:, None]
+    hidden = prefill.hidden[:, None]
     if width > 1:
-        logits = torch.cat([logits, extend(policy, prefill, tokens[:, :-1])], dim=1)
-    everything = torch.log_softmax(logits.float() / temperature, dim=-1)  # (rollouts, tokens, vocabulary)
-    with torch.set_grad_enabled(learn_entropy and torch.is_grad_enabled()):
-        entropy = token_entropy(everything)
-    return Scored(everything.gather(-1, tokens[..., None])[..., 0], entropy, tokens, mask)
+        hidden = torch.cat([hidden, extend(policy, prefill, tokens[:, :-1])], dim=1)
+    found = token_logprobs(policy.head, hidden[mask], tokens[mask], temperature, learn_entropy)
+    logprobs, entropy = (torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, value) for value in found)
+    return Scored(logprobs, entropy, tokens, mask)
 
 
 @torch.no_grad()

@@ -24,6 +24,10 @@ FAMILIES: list[dict[str, Any]] = [
     {"family": "gpt_neox"},
     {"family": "gpt2"},
     {"family": "mistral", "num_key_value_heads": 2, "sliding_window": 6},
+    {"family": "qwen3", "num_key_value_heads": 2, "head_dim": 8},
+    {"family": "gemma2", "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 6, "final_logit_softcapping": 3.0},
+    {"family": "gemma3_text", "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 6},
+    {"family": "granite", "num_key_value_heads": 2, "logits_scaling": 2.0},
 ]
 MakePolicy = Callable[..., Policy]
 families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: str(family["family"]))

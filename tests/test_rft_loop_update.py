@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from rft_loop import logprobs
 from rft_loop.decode import sample
 from rft_loop.items import Rows
 from rft_loop.policy import Policy
@@ -130,6 +131,32 @@ def test_divergences_are_0_from_oneself_and_positive_from_others_on_average(tiny
     spec = recipe()
     assert divergences(policy, rollouts, spec) == pytest.approx([0.0] * len(rollouts), abs=1e-4)
     assert sum(divergences(tiny_policy(seed=5), rollouts, spec)) > 0
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "granite"])
+def test_log_probs_in_chunks_are_those_of_the_whole_and_so_is_the_gradient(
+    tiny_policy: MakePolicy, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = tiny_policy(family), tiny_policy(family)
+    rollouts = draw(whole)
+    one = do_update(whole, rollouts, ADVANTAGES, entropy_bonus=0.1)
+    monkeypatch.setattr(logprobs, "MOST_LOGITS", 25 * 7)  # seven tokens at a time
+    other = do_update(parts, rollouts, ADVANTAGES, entropy_bonus=0.1)
+    assert relative_gap(gradient(parts), gradient(whole)) <= 1e-6
+    assert other.entropy == pytest.approx(one.entropy, rel=1e-6)
+    assert other.loss == pytest.approx(one.loss, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "plain"), [("llama", True), ("qwen3", True), ("gemma2", True), ("gpt2", True), ("granite", False)]
+)
+def test_whether_logits_are_one_projection_is_tried_and_not_guessed(
+    tiny_policy: MakePolicy, family: str, plain: bool
+) -> None:
+    options: dict[str, Any] = {"logits_scaling": 2.0} if family == "granite" else {}
+    if family != "gpt2":
+        options["num_key_value_heads"] = 2
+    assert tiny_policy(family, **options).has_plain_head == plain
 
 
 @aggregations
