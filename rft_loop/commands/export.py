@@ -1,0 +1,19 @@
+"""`assay export`: a run's model for everybody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="A new folder for the model.")],
+    step: Annotated[int | None, typer.Option(help="The checkpoint of this step; default: the best one.")] = None,
+) -> None:
+    """Write a run's best weights as a folder that transformers loads, with a model card."""
+    from rft_loop.export import export as write
+
+    typer.echo(write(run, out, step))

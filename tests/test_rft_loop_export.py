@@ -1,0 +1,68 @@
+"""Export: what a run has learned leaves it whole, with its origin written down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from rft_loop.checkpoint import load_checkpoint
+from rft_loop.cli import app
+from rft_loop.export import export
+from rft_loop.loop import train
+from rft_loop.recipe import load_recipe
+from rft_loop.record import create_run
+
+LETTERS = Path(__file__).parent.parent / "examples" / "letters"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    small = ["steps=4", "items_per_step=4", "group_size=4", "eval_every=2", "save_every=2"]
+    recipe = load_recipe(LETTERS / "recipe.yaml", [f"runs={folder}", *small])
+    made = create_run(recipe)
+    train(recipe, made)
+    return made.folder
+
+
+def test_transformers_loads_the_very_weights_of_the_best_checkpoint(run: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    out = export(run, tmp_path / "model")
+    best = json.loads((run / "summary.json").read_text())["best_checkpoint"]
+    policy, _ = load_checkpoint(run / best, torch.device("cpu"))
+    model = AutoModelForCausalLM.from_pretrained(out)
+    for (name, found), wanted in zip(model.state_dict().items(), policy.model.state_dict().values(), strict=True):
+        assert torch.equal(found, wanted), name
+    assert AutoTokenizer.from_pretrained(out).eos_token_id in policy.end_ids
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+    assert not (out / "optimizer.safetensors").exists()
+
+
+def test_the_card_names_grader_data_results_and_recipe(run: Path, tmp_path: Path) -> None:
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    card = (export(run, tmp_path / "model", step=4) / "README.md").read_text()
+    start, *_ = (event for event in events if event["event"] == "start")
+    last = [event for event in events if event["event"] == "validation"][-1]
+    assert start["grader"] in card
+    assert all(digest in card for digest in start["data"].values())
+    assert f"{last['reward']:.3f} [{last['low']:.3f}, {last['high']:.3f}]" in card
+    assert '"group_size": 4' in card
+
+
+def test_a_folder_that_is_there_and_a_step_that_is_not_are_refused(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(FileExistsError, match="is there already"):
+        export(run, tmp_path / "there")
+    with pytest.raises(FileNotFoundError, match="no checkpoint of step 3; it has 0"):
+        export(run, tmp_path / "new", step=3)
+
+
+def test_the_command_prints_where_the_model_is(run: Path, tmp_path: Path) -> None:
+    found = CliRunner().invoke(app, ["export", str(run), "-o", str(tmp_path / "model")])
+    assert found.exit_code == 0
+    assert found.output.strip() == str(tmp_path / "model")
