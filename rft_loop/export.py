@@ -1,4 +1,4 @@
-"""Export: a run's best weights as a folder that transformers loads, with a model card that says where they come from."""
+"""Export: a run's best weights as a folder that transformers loads, with a card that says where they come from."""
 
 from __future__ import annotations
 
