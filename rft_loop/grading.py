@@ -17,10 +17,13 @@ from rft_loop.training import BUDGET_WINDOW, StoppedError, Training
 
 
 def grade_rollouts(
-    training: Training, split: Split, step: int, indices: Sequence[int], rollouts: Sequence[Rollout]
+    training: Training, split: Split, step: int, indices: Sequence[int], rollouts: Sequence[Rollout], start: int = 0
 ) -> list[Grade]:
-    """Grade rollouts against their items; what was decided of them before a break is taken over, not made again."""
-    recorded = training.run.recorded_grades(split, step, training.grader.identity, indices, rollouts)
+    """Grade rollouts against their items; what was decided of them before a break is taken over, not made again.
+
+    `start` is how many rollouts of the step come before them.
+    """
+    recorded = training.run.recorded_grades(split, step, training.grader.identity, indices, rollouts, start)
     rows = (training.items if split == "train" else training.held_out).rows
     if training.grader.judges_groups:
         return grade_together(training, split, [rows[index] for index in indices], rollouts, recorded)

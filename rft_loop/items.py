@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,8 +116,16 @@ def context_of(policy: Policy) -> int:
     return getattr(policy.model.config, "max_position_embeddings", None) or 10**9
 
 
-def draw(count: int, per_step: int, step: int, seed: int) -> Sequence[int]:
-    """Which items step number `step` (from 1) uses: each epoch a new order, made from the seed alone."""
+def draw(
+    count: int, per_step: int, step: int, seed: int, fill: int = 0, without: Collection[int] = ()
+) -> Sequence[int]:
+    """Which items step number `step` (from 1) uses: each epoch a new order, made from the seed alone.
+
+    The step's later fills draw from all items `without` those it has.
+    """
+    if fill:
+        others = [index for index in range(count) if index not in without]
+        return random.Random(f"items {seed} {step} {fill}").sample(others, min(per_step, len(others)))
     orders: dict[int, list[int]] = {}
     chosen = []
     for position in range((step - 1) * per_step, step * per_step):

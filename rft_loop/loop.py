@@ -17,7 +17,7 @@ from graders.algebra.combine import WeightedSum
 from graders.grade import Grade, GradingStopped
 from graders.statistics import summarise
 from rewards.reward import minus_divergence, rewards_of
-from rft_loop.advantage import gdpo, group_advantages
+from rft_loop.advantage import gdpo, group_advantages, has_spread
 from rft_loop.advice import FIRST, advise
 from rft_loop.checkpoint import Progress, prune, read_progress, save_checkpoint
 from rft_loop.decode import sample
@@ -59,19 +59,7 @@ def steps(training: Training) -> Progress:
     training.reference = reference_of(training)
     for step in range(training.progress.step + 1, recipe.steps + 1):
         clock = Clock()
-        chosen = draw(len(training.items), recipe.items_per_step, step, recipe.seed)
-        rollouts = sample(
-            training.policy,
-            [training.prompts[index] for index in chosen],
-            per_prompt=recipe.group_size,
-            max_new_tokens=recipe.max_new_tokens,
-            temperature=recipe.temperature,
-            seed=seed_of(recipe.seed, step),
-            decode_rows=recipe.decode_rows,
-        )
-        clock.lap("sample")
-        indices = [index for index in chosen for _ in range(recipe.group_size)]
-        grades = grade_rollouts(training, "train", step, indices, rollouts)
+        indices, rollouts, grades = collect(training, step, clock)
         watched = grade_watched(training, "train", indices, rollouts)
         clock.lap("grade")
         lengths = [len(rollout.tokens) for rollout in rollouts]
@@ -81,13 +69,9 @@ def steps(training: Training) -> Progress:
         write_rollouts(training, "train", step, indices, rollouts, grades, rewards, advantages)
         stay_within_budget(training, step, grades)
         rate = learning_rate(recipe.learning_rate, step, recipe.warmup_steps, recipe.steps, recipe.schedule)
-        trained = [
-            reward is not None and (recipe.overlong == "keep" or rollout.finish == "stop")
-            for reward, rollout in zip(rewards, rollouts, strict=True)
-        ]
         stats = update(
-            training.policy, training.optimizer, rollouts, advantages, recipe, rate, trained,
-            training.reference if recipe.kl.place == "loss" else None,
+            training.policy, training.optimizer, rollouts, advantages, recipe, rate,
+            trained_on(rollouts, rewards, recipe), training.reference if recipe.kl.place == "loss" else None,
         )  # fmt: skip
         clock.lap("update")
         training.tell(
@@ -104,6 +88,58 @@ def steps(training: Training) -> Progress:
             save(training)
     finish(training)
     return training.progress
+
+
+def collect(training: Training, step: int, clock: Clock) -> tuple[list[int], list[Rollout], list[Grade]]:
+    """One step's rollouts with their item numbers and grades: groups of `recipe.group_size` neighbours.
+
+    Where the recipe refills, more items are drawn for the groups that have no spread, `recipe.refill` times at most.
+    """
+    recipe, size = training.recipe, training.recipe.group_size
+    indices: list[int] = []
+    rollouts: list[Rollout] = []
+    grades: list[Grade] = []
+    lacking = recipe.items_per_step
+    for fill in range(1 + recipe.refill):
+        chosen = draw(len(training.items), lacking, step, recipe.seed, fill, set(indices))
+        if not chosen:
+            break
+        new = sample(
+            training.policy,
+            [training.prompts[index] for index in chosen],
+            per_prompt=size,
+            max_new_tokens=recipe.max_new_tokens,
+            temperature=recipe.temperature,
+            seed=seed_of(recipe.seed, step, fill),
+            decode_rows=recipe.decode_rows,
+        )
+        clock.lap("sample")
+        items = [index for index in chosen for _ in range(size)]
+        grades += grade_rollouts(training, "train", step, items, new, len(rollouts))
+        indices += items
+        rollouts += new
+        clock.lap("grade")
+        scores = [grade.score for grade in grades]
+        groups = [scores[start : start + size] for start in range(0, len(scores), size)]
+        lacking = recipe.items_per_step - sum(map(has_spread, groups))
+        if lacking <= 0:
+            break
+    return indices, rollouts, grades
+
+
+def trained_on(rollouts: Sequence[Rollout], rewards: Sequence[float | None], recipe: Recipe) -> list[bool]:
+    """Which rollouts take part in the update: the decided ones, cut ones only where the recipe keeps them.
+
+    Where it refills, a group without spread takes no part either: others were drawn in its place.
+    """
+    size = recipe.group_size
+    spread = [has_spread(rewards[start : start + size]) for start in range(0, len(rewards), size)]
+    return [
+        reward is not None
+        and (recipe.overlong == "keep" or rollout.finish == "stop")
+        and (recipe.refill == 0 or spread[place // size])
+        for place, (rollout, reward) in enumerate(zip(rollouts, rewards, strict=True))
+    ]
 
 
 def warm_up(training: Training) -> None:
@@ -233,6 +269,6 @@ def answer(policy: Policy, prompts: Sequence[Sequence[int]], max_new_tokens: int
     )
 
 
-def seed_of(seed: int, step: int) -> int:
-    """The sampler's seed of one step: made anew each step, so that nothing random needs saving."""
-    return (seed * 1_000_003 + step) % (2**63)
+def seed_of(seed: int, step: int, fill: int = 0) -> int:
+    """The sampler's seed of one step, and of each time it is filled up: made anew, so that nothing need be saved."""
+    return (seed * 1_000_003 + step + fill * 2**40) % (2**63)

@@ -99,6 +99,7 @@ class Recipe(Section):
     # Rollouts
     steps: int = Field(100, ge=0)
     items_per_step: int = Field(16, ge=1)
+    refill: int = Field(0, ge=0)  # times more items are drawn for groups whose rewards are all equal
     group_size: int = 8  # rollouts of one item; advantages compare within it
     max_new_tokens: int = Field(256, ge=1)
     max_prompt_tokens: int = Field(4096, ge=1)

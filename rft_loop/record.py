@@ -93,16 +93,20 @@ class Run:
         os.replace(partial, file)
 
     def recorded_grades(
-        self, split: Split, step: int, grader: str, indices: Sequence[int], rollouts: Sequence[Rollout]
+        self, split: Split, step: int, grader: str, indices: Sequence[int], rollouts: Sequence[Rollout], start: int = 0
     ) -> list[Grade | None]:
-        """What was decided of this step before a break, a rollout at a time; None where nothing was."""
+        """What was decided of this step before a break, a rollout at a time; None where nothing was.
+
+        `start` is the place of the first of these rollouts among the step's.
+        """
         from pyarrow import parquet
 
         file = self.samples_file(split, step)
         nothing: list[Grade | None] = [None] * len(rollouts)
         if not file.is_file():
             return nothing
-        columns = parquet.read_table(file, columns=["item", "output_text", "grade"]).to_pydict()
+        table = parquet.read_table(file, columns=["item", "output_text", "grade"])
+        columns = table.slice(start, len(rollouts)).to_pydict()
         if (columns["item"], columns["output_text"]) != (list(indices), [rollout.text for rollout in rollouts]):
             return nothing
         grades = [Grade.from_wire(json.loads(text)) for text in columns["grade"]]

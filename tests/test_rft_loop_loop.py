@@ -19,6 +19,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
+from rft_loop.checkpoint import sha256
 from rft_loop.loop import train
 from rft_loop.recipe import Recipe, load_recipe
 from rft_loop.record import Run, create_run, read_events
@@ -76,6 +77,37 @@ def test_every_advantage_and_every_loss_learns(start: Any, settings: list[str]) 
     assert best > 0.4
     charged = [event["kl"] for event in of_kind(run, "step")]
     assert any(charged) == (recipe.kl.weight > 0 and recipe.kl.place == "loss")
+
+
+def test_a_step_is_filled_up_with_groups_that_teach_something(start: Any) -> None:
+    recipe, run = start(*SMALL, "refill=3", name="filled")
+    train(recipe, run)
+    plain, other = start(*SMALL, name="plain")
+    train(plain, other)
+    for step in range(1, 7):
+        rows = parquet.read_table(run.samples_file("train", step)).to_pylist()
+        groups: dict[int, list[float]] = {}
+        for row in rows:
+            groups.setdefault(row["group"], []).append(row["reward"])
+        assert all(len(rewards) == 4 for rewards in groups.values())
+        assert len({row["item"] for row in rows}) == len(groups)  # no item twice
+        teaching = sum(max(rewards) > min(rewards) for rewards in groups.values())
+        last = len(groups) > 4
+        assert teaching >= 4 or last  # enough of them, or it drew more
+        first = parquet.read_table(other.samples_file("train", step)).to_pylist()
+        assert [row["item"] for row in rows][:16] == [row["item"] for row in first]  # item order is as without
+    assert any(len(parquet.read_table(run.samples_file("train", step))) > 16 for step in range(1, 7))
+
+
+def test_a_filled_run_that_was_broken_ends_with_the_weights_of_an_unbroken_one(start: Any, tmp_path: Path) -> None:
+    recipe, run = start(*SMALL, "refill=2", name="whole")
+    train(recipe, run)
+    broken, part = start(*SMALL, "refill=2", "steps=3", name="broken")
+    train(broken, part)
+    (part.folder / "summary.json").unlink()
+    train(recipe.model_copy(update={"name": "broken"}), part)
+    one, two = (sha256(each.checkpoints / "step-6" / "model.safetensors") for each in (run, part))
+    assert one == two
 
 
 def test_graders_that_are_only_watched_are_recorded_and_move_nothing(start: Any, tmp_path: Path) -> None:

@@ -232,7 +232,8 @@ def test_each_split_and_step_has_its_own_part_and_a_repeat_replaces_it(tmp_path:
         ([("a", RIGHT), ("b", RIGHT)], "mine@2", ["a", "b"], [None, None]),  # another grader, or another version of it
         ([("a", RIGHT), ("b", RIGHT)], "mine@1", ["a", "c"], [None, None]),
         ([("a", RIGHT), ("b", RIGHT)], "mine@1", ["b", "a"], [None, None]),
-        ([("a", RIGHT), ("b", RIGHT)], "mine@1", ["a"], [None]),
+        ([("a", RIGHT), ("b", RIGHT)], "mine@1", ["a"], [RIGHT]),  # the first of a step that was filled up
+        ([("a", RIGHT)], "mine@1", ["a", "b"], [None, None]),
         ([("a", RIGHT), ("b", UNDECIDED)], "mine@1", ["a", "b"], [RIGHT, None]),  # what was undecided is asked again
     ],
 )
