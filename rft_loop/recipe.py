@@ -120,6 +120,7 @@ class Recipe(Section):
     importance_cap: float = Field(2.0, ge=1)
     updates_per_step: int = Field(1, ge=1)  # passes over one step's rollouts
     micro_batch_rows: int = Field(16, ge=1)  # rollouts per forward pass; the gradient does not depend on it
+    micro_batch_tokens: int | None = Field(None, ge=1)  # the same in tokens, padding counted
     entropy_bonus: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.0, ge=0)

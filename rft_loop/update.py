@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 from rft_loop.decode import Prefill, extend
 from rft_loop.logprobs import token_logprobs
 from rft_loop.loss import clipped_count, correction, divergence, policy_loss, token_weights
+from rft_loop.micro_batches import micro_batches
 from rft_loop.policy import Policy
 from rft_loop.recipe import Recipe
 from rft_loop.rollout import Rollout
@@ -131,12 +132,9 @@ def update(
         return UpdateStats(0.0, 0.0, math.nan, 0.0, 0.0)
     lengths = torch.tensor([len(rollout.tokens) * part for rollout, part in zip(rollouts, chosen, strict=True)])
     weights = token_weights(lengths, int(lengths.max()), recipe.aggregation, recipe.max_new_tokens, recipe.group_size)
-    # Neighbours share a prompt, so parts cut from this order rarely run a prompt twice.
     parts = [
         _Part(policy, [rollouts[i] for i in rows], [advantages[i] for i in rows], weights[rows], recipe, reference)
-        for rows in (
-            kept[start : start + recipe.micro_batch_rows] for start in range(0, len(kept), recipe.micro_batch_rows)
-        )
+        for rows in micro_batches(rollouts, kept, recipe.micro_batch_rows, recipe.micro_batch_tokens)
     ]
     totals = dict.fromkeys(("loss", "entropy", "clipped", "tokens", "kl"), 0.0)
     norm, rms = 0.0, weight_rms(policy)

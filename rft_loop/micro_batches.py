@@ -1,0 +1,51 @@
+"""Micro-batches: which rollouts go through the model together, within a bound on rows and one on tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rft_loop.rollout import Rollout
+
+
+def micro_batches(
+    rollouts: Sequence[Rollout], places: Sequence[int], most_rows: int, most_tokens: int | None = None
+) -> list[list[int]]:
+    """`places` cut into parts of at most `most_rows`, each of at most `most_tokens` with its padding (or of one row).
+
+    As they come, neighbours share a prompt; sorted by the length of their answers, little is padded. The order that
+    costs fewer tokens is taken.
+    """
+    by_length = sorted(places, key=lambda place: len(rollouts[place].tokens))
+    cuts = [list(_cut(rollouts, order, most_rows, most_tokens)) for order in (places, by_length)]
+    return min(cuts, key=lambda parts: sum(padded_tokens([rollouts[i] for i in part]) for part in parts))
+
+
+def padded_tokens(rollouts: Sequence[Rollout]) -> int:
+    """Tokens that a forward pass over these rollouts runs: each prompt once, all padded to the longest."""
+    prompts = {rollout.prompt for rollout in rollouts}
+    answers = len(rollouts) * max(len(rollout.tokens) for rollout in rollouts)
+    return len(prompts) * max(map(len, prompts)) + answers
+
+
+def _cut(
+    rollouts: Sequence[Rollout], order: Sequence[int], most_rows: int, most_tokens: int | None
+) -> Iterator[list[int]]:
+    part: list[int] = []
+    prompts: set[tuple[int, ...]] = set()
+    widest = longest = 0
+    for place in order:
+        rollout = rollouts[place]
+        wider, longer = max(widest, len(rollout.prompt)), max(longest, len(rollout.tokens))
+        tokens = (
+            (len(prompts) + (rollout.prompt not in prompts)) * wider + (len(part) + 1) * longer
+            if most_tokens is not None
+            else 0
+        )
+        if part and (len(part) == most_rows or tokens > (most_tokens or 0)):
+            yield part
+            part, prompts, wider, longer = [], set(), len(rollout.prompt), len(rollout.tokens)
+        part.append(place)
+        prompts.add(rollout.prompt)
+        widest, longest = wider, longer
+    if part:
+        yield part
