@@ -129,6 +129,7 @@ class Recipe(Section):
     eval_every: int = Field(20, ge=1)
     save_every: int = Field(20, ge=1)  # also the warm start's interval
     keep_checkpoints: int = Field(2, ge=1)  # the newest ones; step 0 and the best are kept besides
+    tracker: Literal["none", "tensorboard", "wandb", "trackio", "mlflow"] = "none"
     watch: dict[str, str | dict[str, Any]] = {}  # graders that are only watched, by the names their figures bear
     max_error_rate: float = Field(0.05, ge=0, le=1)  # undecided share of ten steps past which the run stops
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,6 +42,7 @@ def train(
     from rft_loop.console import live_view
     from rft_loop.loop import train as run_training
     from rft_loop.report import write_report
+    from rft_loop.trackers import tracker
     from rft_loop.training import StoppedError
 
     if resume is None:
@@ -51,8 +52,13 @@ def train(
         if resume is not None and wanted != stored:
             write_beside(run.folder / "recipe.json", json.dumps(resolved(wanted), indent=2, ensure_ascii=False))
         try:
-            with live_view(wanted.steps, wanted.name) as view:
-                progress = run_training(wanted, run, view)
+            with live_view(wanted.steps, wanted.name) as view, tracker(wanted, run.folder) as track:
+
+                def both(event: dict[str, Any]) -> None:
+                    view(event)
+                    track(event)
+
+                progress = run_training(wanted, run, both)
         except StoppedError as problem:
             write_report(run.folder)
             typer.echo(f"assay: {problem}", err=True)
