@@ -1,5 +1,7 @@
-"""Grades per second of each built-in grader, in one process, warm: `python benchmarks/graders.py`.
+"""Grades per second of each built-in grader, in one process, warm: `python benchmarks/graders.py [NAME ...]`.
 
+Graders that take batches are measured one call at a time and in batches; the rows of these differ, since a call in a
+hundred, chosen by its arguments, is made again. `ASSAY_SANDBOX_REUSE=batch` measures a fresh process for each batch.
 Graders that ask a judge or a service are measured in a dry run: all that they do to ask, and nothing of the asking.
 
 Beside each grader stands the raw operation it wraps, timed in the same run; the ratio is what the grade's
@@ -9,6 +11,7 @@ reason, checks and bookkeeping cost. Medians of five rounds.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import statistics
@@ -43,6 +46,7 @@ ITEM: Item = {
     "choice": "The answer is (B).",
     "letter": "B",
     "root": "\\frac{3+\\sqrt{5}}{2}",
+    "code": "def total(numbers):\n    return sum(numbers)\n",
 }
 
 EQUAL = {
@@ -73,12 +77,27 @@ JUDGED = {"model": "a-judge", "input": [{"role": "user", "content": "Is {{sample
 SCORED = {**JUDGED, "type": "score_model"}
 LABELLED = {**JUDGED, "type": "label_model", "labels": ["yes", "no"], "passing_labels": ["yes"]}
 CHECKED = {"type": "rubric", "model": "a-judge", "criteria": [{"criterion": "Names {{item.gene}}.", "points": 5}]}
-SOURCE = {"type": "python", "source": "def grade(sample, item):\n    return 1.0\n"}
+SOURCE = {
+    "type": "python",
+    "source": "def grade(sample, item):\n    return float(item['gene'] in sample['output_text'].split(', '))\n",
+}
+CODE = {
+    "type": "code",
+    "input": "{{item.code}}",
+    "function": "total",
+    "cases": [{"args": [[1, 2]], "expected": 3}],
+}
 SERVICE = {"type": "endpoint", "url": "https://grader.example.com/grade"}
 
 
 def payload() -> str:
     return json.dumps({"sample": {"output_text": SAMPLE.output_text}, "item": ITEM})
+
+
+def run_here() -> bool:
+    names: dict[str, Any] = {}
+    exec(ITEM["code"], names)
+    return bool(names["total"]([1, 2]) == 3)
 
 
 PAIR = {"graders": {"rank": RANK, "same": EQUAL}}
@@ -164,6 +183,7 @@ CASES: Mapping[str, tuple[Mapping[str, Any], str, Callable[[], Any]]] = {
     ),
     "rubric": (CHECKED, "f-string", lambda: f"{SAMPLE.output_text}\n\nc1. Names {ITEM['gene']}."),
     "python": (SOURCE, "json.dumps", payload),
+    "code": (CODE, "exec and ==", run_here),
     "endpoint": (SERVICE, "json.dumps", payload),
     "one_of": ({"type": "one_of", "reference": ["FBN1", "SKI"]}, "in", lambda: SAMPLE.output_text in ("FBN1", "SKI")),
     "regex": ({"type": "regex", "pattern": NAMED.pattern}, "re", lambda: NAMED.search(SAMPLE.output_text)),
@@ -181,8 +201,15 @@ CASES: Mapping[str, tuple[Mapping[str, Any], str, Callable[[], Any]]] = {
 }
 
 
-UNDECIDED = ("not_asked", "not_installed")
-"""What may keep a measured grader from a score: a dry run, and a sandbox that is not there."""
+MORE: Mapping[str, tuple[Mapping[str, Any], str, Callable[[], Any]]] = {
+    "code, of none": ({**CODE, "input": " "}, "exec and ==", run_here),  # no process is started
+}
+"""Graders again, at something that costs them much less or more."""
+
+UNDECIDED = ("not_asked", "sandbox_refused")
+"""What may keep a measured grader from a score: a dry run, and a sandbox that is too weak."""
+
+ROWS = [(SAMPLE, {**ITEM, "row": number}) for number in range(1024)]
 
 
 def per_second(call: Callable[[], Any]) -> float:
@@ -212,6 +239,9 @@ def measured(grader: Grader) -> float:
     with asyncio.Runner() as runner:
         for grade in runner.run(grades_of(grader, 1)):
             assert grade.score is not None or (grade.error is not None and grade.error.kind in UNDECIDED), grade
+        if grader.batch > 1:
+            rows = itertools.cycle(ROWS)
+            return per_second(lambda: grader(*next(rows)))
         if not grader.waits:
             return per_second(lambda: grader(SAMPLE, ITEM))
         goes = per_second(lambda: runner.run(grades_of(grader, AT_ONCE)))
@@ -220,11 +250,18 @@ def measured(grader: Grader) -> float:
 
 def main() -> None:
     assert set(CASES) == set(BUILT_IN), "a built-in grader is not measured"
+    known = {**CASES, **MORE}
+    chosen = sys.argv[1:] or list(known)
     print(f"{'grader':<16} {'grades/s':>10}  {'raw calls/s':>12}  {'ratio':>7}  raw operation")
     with use(Services(Settings(), dry=True)):
-        for name, (definition, raw_name, raw) in CASES.items():
-            ours, theirs = measured(load(definition)), per_second(raw)
-            print(f"{name:<16} {ours:>10,.0f}  {theirs:>12,.0f}  {theirs / ours:>6.1f}x  {raw_name}")
+        for name in chosen:
+            definition, raw_name, raw = known[name]
+            grader, theirs = load(definition), per_second(raw)
+            rates = {name: measured(grader)}
+            if grader.batch > 1:
+                rates[f"{name}, batches"] = len(ROWS) * per_second(lambda grader=grader: grader.call_batch(ROWS))
+            for label, ours in rates.items():
+                print(f"{label:<16} {ours:>10,.0f}  {theirs:>12,.0f}  {theirs / ours:>6.1f}x  {raw_name}")
 
 
 if __name__ == "__main__":

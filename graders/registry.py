@@ -31,6 +31,7 @@ BUILT_IN: Mapping[str, str] = {
     "choice": "graders.text.choice:Choice",
     "classification": "graders.text.classification:Classification",
     "clip": "graders.algebra.shape:Clip",
+    "code": "graders.code.code:Code",
     "endpoint": "graders.model.endpoint:Endpoint",
     "format": "graders.text.format:Format",
     "gate": "graders.algebra.route:Gate",

@@ -42,6 +42,8 @@ def grade_many(grader: Grader, pairs: Iterable[tuple[Sample | str, Item]], concu
     """The grade of each `(sample, item)`, in order, each as soon as it and all before it are there.
 
     Pure graders run one after the other; graders that wait on a network have up to `concurrency` calls under way.
+    Graders that take batches (`python`) get as many pairs at once as they grade in about a tenth of a second, 1,024 at
+    most: so far, and a tenth of a second of reading, goes what is read before the first grade of a batch is there.
     What `pairs` raises comes after the grades of the pairs before it.
     """
     check_concurrency(concurrency)
@@ -50,8 +52,23 @@ def grade_many(grader: Grader, pairs: Iterable[tuple[Sample | str, Item]], concu
     if grader.waits:
         yield from window(lambda pair: grader.call_async(*pair), iter(pairs), concurrency)
         return
+    if grader.batch > 1:
+        yield from _in_batches(grader, iter(pairs))
+        return
     for sample, item in pairs:
         yield grader(sample, item)
+
+
+def _in_batches(grader: Grader, pairs: Iterator[tuple[Sample | str, Item]]) -> Iterator[Grade]:
+    from graders.offline.blocks import Blocks
+
+    blocks = Blocks(pairs, lambda pair: getattr(pair[0], "output_text", pair[0]), rows=1)
+    while block := blocks.next():
+        began = time.monotonic()
+        grades = grader.call_batch(block)
+        blocks.took(time.monotonic() - began)
+        yield from grades
+    blocks.check()
 
 
 def check_concurrency(concurrency: int) -> None:
@@ -208,8 +225,9 @@ def grade_file_with_all(
     too, and the rows of a group one after the other; a group that was broken off is graded anew as a whole. They take
     no `limit` and no `sample`, which would cut groups apart.
 
-    Each grade is written to `<out>.partial` as soon as it is there, with a hash of its row, and the file is renamed
-    at the end. A broken run goes on after the last line whose grader and row have not changed.
+    Each grade is written to `<out>.partial` as soon as it is there (of graders that take batches, such as `python`, a
+    block of about a tenth of a second at once), with a hash of its row, and the file is renamed at the end. A broken
+    run goes on after the last line whose grader and row have not changed.
 
     Judge models are asked of `graders.service.services.current()`: put `use(Services(settings, cache=..., budget=...))`
     around the call. What a broken run used counts toward the budget of the one that goes on, whether it was recorded or
@@ -458,11 +476,30 @@ def _graded(job: Job, units: Iterator[list[Raw]], concurrency: int) -> Iterator[
     if job.waits:
         yield from ([line] for line in window(job.line, map(job.prepared, raws), concurrency))
         return
+    yield from _in_blocks(job, raws) if job.batched else _row_by_row(job, raws)
+
+
+def _row_by_row(job: Job, raws: Iterator[Raw]) -> Iterator[list[Line]]:
     for raw in raws:
         lines, problem = job.lines([raw])
         if problem is not None:
             raise problem
         yield lines
+
+
+def _in_blocks(job: Job, raws: Iterator[Raw]) -> Iterator[list[Line]]:
+    from graders.offline.blocks import Blocks
+    from graders.offline.job import content_of
+
+    blocks = Blocks(raws, content_of)
+    while block := blocks.next():
+        began = time.monotonic()
+        lines, problem = job.lines(block)
+        blocks.took(time.monotonic() - began)
+        yield lines
+        if problem is not None:
+            raise problem
+    blocks.check()
 
 
 class _Found(NamedTuple):

@@ -12,7 +12,9 @@ from rft_loop.commands.calibrate import calibrate
 from rft_loop.commands.check import check
 from rft_loop.commands.compare import compare
 from rft_loop.commands.convert import convert
+from rft_loop.commands.doctor import doctor
 from rft_loop.commands.evaluate import evaluate
+from rft_loop.commands.export import export
 from rft_loop.commands.grade import grade
 from rft_loop.commands.graders import graders
 from rft_loop.commands.options import STOPPED
@@ -35,7 +37,9 @@ app.command()(graders)
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(report)
+app.command()(export)
 app.command()(convert)
+app.command()(doctor)
 
 
 def main() -> None:
@@ -46,7 +50,7 @@ def main() -> None:
         app()
     except GradingStopped as problem:
         _fail(str(problem), STOPPED)
-    except (ValueError, FileNotFoundError, IsADirectoryError, PermissionError) as problem:
+    except (ValueError, FileExistsError, FileNotFoundError, IsADirectoryError, PermissionError) as problem:
         if os.environ.get("ASSAY_DEBUG"):
             raise
         _fail(str(problem))

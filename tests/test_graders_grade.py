@@ -479,6 +479,12 @@ FIRST_LAW: list[dict[str, Any]] = [
     {"type": "pairwise", "model": "m", "output": "{{sample.output_json.gene}}", "against": "{{item.gene}}"},
     {"type": "number", "input": "{{sample.output_json.gene}}", "reference": "{{item.number}}"},
     {"type": "math", "input": "{{item.gene}} {{sample.output_json.gene}}", "reference": "{{item.number}}"},
+    {
+        "type": "code",
+        "input": "{{sample.output_json.gene}}",
+        "function": "f",
+        "cases": [{"expected": "{{item.gene}}"}],
+    },
     {"type": "weighted_sum", **TWO_PARTS},
     {"type": "product", **TWO_PARTS},
     {"type": "min", **TWO_PARTS},
@@ -541,6 +547,10 @@ def test_a_row_without_its_reference_is_undecided_also_when_nothing_is_found_to_
             "labels": ["a", "b"],
             "passing_labels": ["a"],
             "input": [{"role": "user", "content": "{{item.gene}}"}],
+        },
+        {
+            "type": "python",
+            "source": "def grade(sample, item):\n    return float(sample['output_text'] in item['gene'])\n",
         },
     ],
     ids=lambda definition: definition["type"],

@@ -109,6 +109,13 @@ def test_the_tutorial_s_package_is_listed_and_passes_its_own_tests(tutorial: tup
     assert re.search(r"^limit +int +required", listed, re.MULTILINE)
 
 
+def test_the_tutorial_s_python_grader_runs_in_the_sandbox(tutorial: tuple[Path, list[str]]) -> None:
+    folder, printed = tutorial
+    grades = [json.loads(line) for line in (folder / "brief.jsonl").read_text().splitlines()]
+    assert [grade["score"] for grade in grades] == [1.0, 0.75, 0.75]
+    assert "errors: none" in printed[5]
+
+
 def test_the_example_package_is_the_tutorial_s() -> None:
     blocks = {name: text for _, name, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if name}
     package = ROOT / "examples" / "plugin"

@@ -49,7 +49,7 @@ def test_json_is_read_as_utf_8(tmp_path: Path) -> None:
         (
             {**EXACT, "type": "zzz"},
             LookupError,
-            "no grader type 'zzz'; known: cascade, choice, classification, clip, endpoint, ",
+            "no grader type 'zzz'; known: cascade, choice, classification, clip, code, endpoint, ",
         ),
         ({"operation": "eq"}, ValueError, "a grader needs a 'type'; known: "),
         ({**EXACT, "type": 5}, ValueError, "a grader needs a 'type'"),

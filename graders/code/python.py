@@ -8,23 +8,25 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from graders.code.scores import installed_profile, scores
+from graders.code.image import IMAGES, corpora, imports_of, missing_packages, package_folders
+from graders.code.scores import scores
 from graders.composite import GraderWarning
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
 from graders.options import Number
 from graders.sample import SAMPLE_FIELDS, Item, Sample
+from graders.sandbox import jail
 from graders.sandbox.fork_server import Profile, ServerFailedError
 from graders.sandbox.jail.limits import Limits
 from graders.sandbox.pool import BATCH, OverloadedError, RefusedError, pool
 from graders.template import choices_of
 
-IMAGE_TAGS = ("2025-05-08",)
-"""Tags of OpenAI's python image that are documented."""
+JAIL = Path(jail.__file__).parent
 
 SIGNATURE = "write def grade(sample, item): and return a float"
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -142,18 +144,22 @@ class Python(Grader):
     source_kb: int = Field(256, ge=1, le=2**14, strict=True)
 
     def model_post_init(self, _: Any) -> None:
-        if self.image_tag is not None and self.image_tag not in IMAGE_TAGS:
-            warnings.warn(
-                f"{self.label}: no python image {self.image_tag!r} is documented; known: {', '.join(IMAGE_TAGS)}",
-                GraderWarning,
-                stacklevel=2,
+        for doubt in self._doubts():
+            warnings.warn(f"{self.label}: {doubt}", GraderWarning, stacklevel=2)
+
+    def _doubts(self) -> Iterator[str]:
+        if self.image_tag is not None and self.image_tag not in IMAGES:
+            yield f"no python image {self.image_tag!r} is documented; known: {', '.join(IMAGES)}"
+        for package, there, _ in missing_packages(_parsed(self.source), self.image_tag or ""):
+            yield (
+                f"the source imports {package}, which OpenAI's image {self.image_tag} holds ({package} {there}) and "
+                f"which is not installed here, so no call can succeed; pip install '{package}'"
             )
-        if found := runs_code(self.source):
-            warnings.warn(
-                f"{self.label}: {found} in the source: if what it runs comes from the sample, the sample can set its "
-                "own score; the grader `code` runs a sample's code in a process of its own",
-                GraderWarning,
-                stacklevel=2,
+        if self._runs_code:
+            yield (
+                f"{self._runs_code} in the source: if what it runs comes from the sample, the sample can set its own "
+                "score; each call gets a process of its own. The grader `code` keeps a sample's code apart from what "
+                "judges it"
             )
 
     @model_validator(mode="after")
@@ -175,6 +181,10 @@ class Python(Grader):
     @property
     def batch(self) -> int:
         return BATCH
+
+    def code(self) -> tuple[Path, ...]:
+        """What calls the source: it runs apart, and is imported by nothing here."""
+        return tuple(JAIL.glob("*.py"))
 
     def to_openai(self) -> dict[str, Any]:
         for option in ("timeout_seconds", "memory_mb", "source_kb"):
@@ -214,9 +224,17 @@ class Python(Grader):
             found[place] = grade
         return found
 
+    def _check_row(self, item: Item) -> None:
+        plain_json(dict(item), "the item")  # what the source says of an empty output says nothing of the row
+
     @cached_property
     def _profile(self) -> Profile:
-        return installed_profile(self.source)
+        source, folders = _parsed(self.source), package_folders()
+        return Profile(imports_of(source), folders, (*folders, *corpora(source)))
+
+    @cached_property
+    def _runs_code(self) -> str:
+        return runs_code(_parsed(self.source))
 
     def _arguments(self, sample: Sample, item: Item) -> bytes:
         return _json([_sample_fields(sample), dict(item)], sample, item)
@@ -224,7 +242,9 @@ class Python(Grader):
     def _graded(self, arguments: Sequence[bytes]) -> list[Grade]:
         limits = Limits(memory=self.memory_mb * 2**20)
         try:
-            return scores(self.source, self._profile, limits, self.timeout_seconds, arguments)
+            return scores(
+                self.source, self._profile, limits, self.timeout_seconds, arguments, alone=bool(self._runs_code)
+            )
         except RefusedError as problem:
             raise GradingError("sandbox_refused", str(problem), "infra") from None
         except OverloadedError as problem:
@@ -249,9 +269,25 @@ def _json(value: Any, sample: Sample, item: Item) -> bytes:
 _ENCODE = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
-def runs_code(source: str) -> str:
-    """Where a source runs code that it makes or is given, as "line 3: exec"; "" where it does not."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("exec", "eval"):
-            return f"line {node.lineno}: {node.func.id}"
+RUNS_CODE = ("exec", "eval", "compile", "sympify", "parse_expr")
+"""Functions that run a text as Python: the built-in ones, and sympy's, which call `eval`."""
+
+
+def runs_code(source: ast.Module) -> str:
+    """Where a source runs texts as code, as "line 3: exec"; "" where it does not, as far as can be seen.
+
+    A name that is looked up in another way is not found: what keeps the machine safe is the sandbox.
+    """
+    for node in ast.walk(source):
+        if isinstance(node, ast.Call) and (name := _called(node.func)) in RUNS_CODE:
+            return f"line {node.lineno}: {name}"
+    return ""
+
+
+def _called(function: ast.expr) -> str:
+    if isinstance(function, ast.Name):
+        return function.id
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        of_ours = function.value.id in ("builtins", "sympy", "sp")  # re.compile, model.eval and others are no matter
+        return function.attr if of_ours else ""
     return ""

@@ -35,6 +35,8 @@ def encode(grade: Grade) -> str:
         text += f', "extracted": {json.dumps(grade.extracted)}'
     if grade.usage is not None:
         text += f', "usage": {json.dumps(grade.usage)}'
+    if grade.sandbox is not None:
+        text += f', "sandbox": {json_string(grade.sandbox)}'
     return text + "}"
 
 

@@ -65,6 +65,11 @@ class Job:
     def waits(self) -> bool:
         return any(grader.waits for grader in self.graders.values())
 
+    @property
+    def batched(self) -> bool:
+        """Whether rows are better graded several at once."""
+        return any(grader.batch > 1 for grader in self.graders.values())
+
     @cached_property
     def judged(self) -> Mapping[str, Grader]:
         """The graders that ask judge models."""
@@ -123,8 +128,6 @@ class Job:
 
     def lines(self, raws: Sequence[Raw]) -> tuple[list[Line], Exception | None]:
         """The rows graded, up to the first that is malformed, and the complaint about that one."""
-        if self._store is None:
-            return self._lines_without_cache(raws)
         things: list[Prepared] = []
         problem = None
         for raw in raws:
@@ -134,27 +137,18 @@ class Job:
                 problem = found
                 break
         kept = self._kept(things)
-        graded = []
-        for thing in things:
-            found_grades = kept.get(thing.hashes.given, {})
-            grades = {
-                name: found_grades[name] if name in found_grades else grader(thing.row.sample, thing.row.item)
-                for name, grader in self.graders.items()
-            }
-            graded.append((thing, grades))
+        columns = {name: self._column(name, things, kept) for name in self.graders}
+        graded = [
+            (thing, {name: grades[place] for name, grades in columns.items()}) for place, thing in enumerate(things)
+        ]
         return self._written(graded, kept), problem
 
-    def _lines_without_cache(self, raws: Sequence[Raw]) -> tuple[list[Line], Exception | None]:
-        lines: list[Line] = []
-        for raw in raws:
-            try:
-                thing = self.prepared(raw)
-            except ValueError as problem:
-                return lines, problem
-            row = thing.row
-            grades = {name: grader(row.sample, row.item) for name, grader in self.graders.items()}
-            lines.append(self._line(thing, grades, {name: encode(grade) for name, grade in grades.items()}, 0))
-        return lines, None
+    def _column(self, name: str, things: Sequence[Prepared], kept: Mapping[bytes, Mapping[str, Grade]]) -> list[Grade]:
+        """One grader's grades of the rows: from the cache where they are there, the others made at once."""
+        found = [kept.get(thing.hashes.given, {}).get(name) for thing in things] if kept else [None] * len(things)
+        asked = [thing.row for thing, grade in zip(things, found, strict=True) if grade is None]
+        made = iter(self.graders[name].call_batch([(row.sample, row.item) for row in asked]))
+        return [next(made) if grade is None else grade for grade in found]
 
     async def line(self, thing: Prepared) -> Line:
         """One row graded where a grader waits."""
@@ -236,6 +230,8 @@ class Job:
             given = thing.hashes.given
             cached = kept.get(given, {})
             lines.append(self._line(thing, grades, texts, len(cached)))
+            if self._store is None:
+                continue
             fresh += [
                 (cache_key(self.identities[name], given), grade, texts[name])
                 for name, grade in grades.items()
@@ -319,6 +315,10 @@ def _as_kept(grade: Grade) -> Grade:
         return grade
     usage = {model: {"kept": counts.get("calls", 0) + counts.get("kept", 0)} for model, counts in grade.usage.items()}
     return replace(grade, usage=usage, parts={name: _as_kept(part) for name, part in grade.parts.items()})
+
+
+def content_of(raw: Raw) -> Any:
+    return raw.content
 
 
 def _label(row: GradingRow, key: str) -> str:

@@ -15,19 +15,15 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
-from typing import Any
 
-from graders.offline.job import Job, Line
+from graders.offline.blocks import Blocks
+from graders.offline.job import Job, Line, content_of
 from graders.offline.sources import Raw, Source
 
 AHEAD = 4  # blocks a worker that may be under way or wait for an earlier one
-BLOCK_BYTES = 2**18
-BLOCK_ROWS = 1024
-BLOCK_SECONDS = 0.1  # blocks grow until one takes about this long: so much is lost at a kill
 
 
 class WorkerDiedError(ValueError):
@@ -113,46 +109,6 @@ def _answer(job: Job, block: list[Raw]) -> bytes:
         return pickle.dumps((lines, ValueError(str(problem))))
 
 
-class _Blocks:
-    """Rows cut into blocks of about `BLOCK_SECONDS` of work."""
-
-    def __init__(self, raws: Iterator[Raw]) -> None:
-        self.raws = raws
-        self.rows = 8
-        self.end: Exception | None = None
-
-    def took(self, seconds: float) -> None:
-        if seconds < BLOCK_SECONDS / 2:
-            self.rows = min(BLOCK_ROWS, 2 * self.rows)
-        elif seconds > 2 * BLOCK_SECONDS:
-            self.rows = max(1, self.rows // 2)
-
-    def next(self) -> list[Raw]:
-        """The next rows; none at the end, which `end` then explains."""
-        block: list[Raw] = []
-        size = 0
-        try:
-            for raw in islice(self.raws, self.rows) if self.end is None else ():
-                block.append(raw)
-                size += _size(raw.content)
-                if size >= BLOCK_BYTES:
-                    break
-        except Exception as problem:
-            self.end = problem
-        if not block and self.end is None:
-            self.end = StopIteration()
-        return block
-
-
-def _size(content: Any) -> int:
-    """About how many bytes of memory a row's line or columns take."""
-    if isinstance(content, str | bytes):
-        return len(content)
-    if isinstance(content, dict | list):
-        return 64 + sum(map(_size, content.values() if isinstance(content, dict) else content))
-    return 32
-
-
 class Team:
     """Workers, started at once: before the data and the journal are open, so that none holds a part of either."""
 
@@ -164,7 +120,7 @@ class Team:
 
     def lines(self, raws: Iterator[Raw]) -> Iterator[list[Line]]:
         """The lines of all rows, in order, a block at a time; what reading or a row raised comes after those before."""
-        return _course(self.workers, _Blocks(raws), self.source)
+        return _course(self.workers, Blocks(raws, content_of), self.source)
 
     def close(self) -> None:
         for worker in self.workers:
@@ -175,7 +131,7 @@ class Team:
             worker.process.join()
 
 
-def _course(team: list[Worker], blocks: _Blocks, source: Source) -> Iterator[list[Line]]:
+def _course(team: list[Worker], blocks: Blocks[Raw], source: Source) -> Iterator[list[Line]]:
     idle, busy = list(team), {}
     answers: dict[int, tuple[list[Line], Exception | None]] = {}
     given = written = 0
@@ -202,5 +158,4 @@ def _course(team: list[Worker], blocks: _Blocks, source: Source) -> Iterator[lis
                 idle.append(worker)
             else:
                 idle, ahead = [], 0  # no more rows: what comes before the problem is awaited
-    if isinstance(blocks.end, Exception) and not isinstance(blocks.end, StopIteration):
-        raise blocks.end
+    blocks.check()

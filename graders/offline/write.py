@@ -13,7 +13,9 @@ from graders.offline.sources import import_parquet
 
 ROWS = 2000  # of a batch of Parquet
 AS_JSON = ("parts", "extracted", "usage")  # columns whose values are JSON text
-COLUMNS = ("score", "status", "why", "error_kind", "error_fault", "error_detail", "grader", "seconds", "formula")
+COLUMNS = (
+    *("score", "status", "why", "error_kind", "error_fault", "error_detail", "grader", "seconds", "formula", "sandbox"),
+)
 
 
 def finish(partial: Path, out: Path) -> None:

@@ -1,24 +1,46 @@
-"""ForkServer: the trusted end of a fork server, and of each jailed process that it forks."""
+"""ForkServer: the trusted end of a process that forks jailed processes."""
 
 from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
-from graders.sandbox.jail.frames import FrameError, Frames, packed
+from graders.sandbox.jail.frames import FrameError
 from graders.sandbox.jail.limits import Limits
 from graders.sandbox.level import Standing, standing
+from graders.sandbox.process import (
+    ANSWER_SECONDS,
+    EndedError,
+    JailedProcess,
+    KilledError,
+    NoServerError,
+    ServerFailedError,
+    TimeUpError,
+)
+
+__all__ = [
+    "PLAIN",
+    "EndedError",
+    "ForkServer",
+    "JailedProcess",
+    "KilledError",
+    "NoServerError",
+    "Profile",
+    "ServerFailedError",
+    "TimeUpError",
+]
 
 HERE = Path(__file__).parent
 START = """
@@ -30,20 +52,14 @@ main(int(sys.argv[2]))
 """
 ENVIRONMENT = {
     # one hash seed: the order of a set is the same in every process
-    **{"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+    **{"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"},
     # a jailed process starts no threads: libraries that would must not try
     **{"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
 }
+PASSED_ON = ("LD_LIBRARY_PATH",)  # without which some interpreters do not start
 START_SECONDS = 60.0
-ANSWER_SECONDS = 10.0
-EXIT_SECONDS = 0.1
-CHUNK = 2**18
-SIGNALS: dict[int, str] = {
-    signal.SIGSYS: "made a system call that the sandbox forbids",
-    signal.SIGXCPU: "used more processor time than it may",
-    signal.SIGSEGV: "crashed (segmentation fault)",
-    signal.SIGXFSZ: "wrote more than it may",
-}
+CLOSE_SECONDS = 2.0  # a server that is asked to end is killed when it has not by then
+LARGEST_ORDER, LARGEST_ANSWER = 2**16, 2**18
 
 
 class Profile(NamedTuple):
@@ -57,60 +73,102 @@ class Profile(NamedTuple):
 PLAIN = Profile()
 
 
-class ServerFailedError(Exception):
-    """The fork server ended or does not answer; another one may."""
+_sockets: WeakSet[socket.socket] = WeakSet()
+_servers: WeakSet[ForkServer] = WeakSet()
 
 
-class TimeUpError(Exception):
-    """The deadline passed."""
+def _pair(kind: socket.SocketKind) -> tuple[socket.socket, socket.socket]:
+    pair = socket.socketpair(socket.AF_UNIX, kind)
+    _sockets.update(pair)
+    return pair
 
 
-class EndedError(Exception):
-    """A jailed process ended, or closed its stream, before it answered."""
+def _forget() -> None:
+    """In a forked copy of this process: let go of what belongs to the first, which must see each stream end."""
+    for each in list(_sockets):
+        each.close()
+    for server in list(_servers):
+        server.forget()
 
 
-class KilledError(Exception):
-    """Someone outside killed a jailed process, or its fork server: what it did may be done again."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 class ForkServer:
-    """A child process that forks jailed processes. Raises ServerFailedError where it cannot be started.
+    """A child process that forks jailed processes, for any number of threads.
 
-    `without` switches layers off, as a machine that lacks them would.
+    `without` switches layers off, as a machine that lacks them would. Raises ServerFailedError where it cannot be
+    started, NoServerError where trying again would not help.
     """
 
     def __init__(self, profile: Profile = PLAIN, without: Sequence[str] = ()) -> None:
         self.profile = profile
+        self.owner = os.getpid()
+        self.users = 0  # callers at work in it, as its pool counts them
+        self.abandoned: list[int] = []  # processes that were killed and are still to be waited for
         self._lock = threading.Lock()
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._broken = False
+        self.process: subprocess.Popen[bytes] | None = None
+        setup = json.dumps(profile._asdict() | {"without": list(without)}).encode()
+        if len(setup) > LARGEST_ORDER:
+            raise NoServerError(f"a profile of {len(setup):,} bytes; it may have {LARGEST_ORDER:,}")
+        try:
+            self._control, theirs = _pair(socket.SOCK_SEQPACKET)
+        except OSError as problem:
+            raise NoServerError(f"no fork server could be started: {problem}") from None
+        _servers.add(self)
         try:
             with theirs:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-P", "-s", "-S", "-c", START, str(HERE), str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    cwd="/",
-                    env=ENVIRONMENT,
-                    start_new_session=True,
-                )
-            setup = profile._asdict() | {"without": list(without)}
-            self._control.sendall(json.dumps(setup).encode())
-            hello, _ = self._answer(START_SECONDS)
-        except (OSError, ServerFailedError) as problem:
+                hello = self._started(theirs, setup)
+            self.failed_imports: dict[str, str] = hello["failed"]
+            self.standing = self._standing(hello["on"], hello["missing"])
+        except BaseException:
             self.close()
-            raise ServerFailedError(f"no fork server could be started: {problem}") from None
-        self.failed_imports: dict[str, str] = hello["failed"]
-        self.standing = self._standing(hello["on"], hello["missing"])
+            raise
+
+    def _started(self, theirs: socket.socket, setup: bytes) -> dict[str, Any]:
+        told = -1
+        try:
+            if not sys.executable:
+                raise NoServerError("no fork server could be started: sys.executable names no interpreter")
+            told = os.memfd_create("stderr")
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-s", "-S", "-c", START, str(HERE), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=told,
+                cwd="/",
+                env=ENVIRONMENT | {name: os.environ[name] for name in PASSED_ON if name in os.environ},
+                start_new_session=True,
+            )
+            theirs.close()  # so that its end is seen
+            self._control.sendmsg([setup], [], socket.MSG_NOSIGNAL)
+            return self._answer(START_SECONDS)[0]
+        except TimeoutError:
+            raise NoServerError(f"no fork server could be started within {START_SECONDS:g} s") from None
+        except ServerFailedError as problem:
+            raise type(problem)(f"{problem}{_last_line(told)}") from None
+        except OSError as problem:
+            ended = isinstance(problem, ConnectionError)
+            error = ServerFailedError if ended else NoServerError
+            raise error(f"no fork server could be started: {problem}{_last_line(told)}") from None
+        finally:
+            if told >= 0:
+                os.close(told)
 
     def _standing(self, on: Sequence[str], missing: dict[str, str]) -> Standing:
         process = self.spawn(Limits())
         try:
             process.send({"id": 0, "escape": True})
             tried = process.receive(time.monotonic() + ANSWER_SECONDS)["tried"]
-        except (TimeUpError, EndedError, FrameError, KeyError):
+        except (TimeUpError, EndedError, FrameError, KeyError) as problem:
             tried = {"answer": "failed"}
+            if isinstance(problem, EndedError):
+                process.ending(problem)  # raises where it was killed from outside: that says nothing of the sandbox
+        except KilledError as problem:
+            raise ServerFailedError(str(problem)) from None
         finally:
             process.end()
         return standing(on, missing, tried)
@@ -118,176 +176,103 @@ class ForkServer:
     def spawn(self, limits: Limits, files: Sequence[int] = ()) -> JailedProcess:
         """A new jailed process; `files`: descriptors of its standard input and output.
 
-        Raises ServerFailedError, or OSError where the system has no process left.
+        Raises ServerFailedError, also where the system has no process or no descriptor left.
         """
-        ours, theirs = socket.socketpair()
+        while self.abandoned:
+            self.reap(self.abandoned.pop())
+        try:
+            ours, theirs = _pair(socket.SOCK_STREAM)
+        except OSError as problem:
+            raise ServerFailedError(f"no process could be started: {problem}") from None
         try:
             with theirs:
                 answer, handle = self._ask({"spawn": limits._asdict()}, [theirs.fileno(), *files])
-            if "failed" in answer or handle is None:
-                raise OSError(answer.get("failed", "the fork server gave no handle"))
-        except BaseException:
+            if handle is None:
+                if "child" in answer:
+                    self.reap(answer["child"])
+                problem_ = answer.get("failed", "no descriptor is left for it")
+                raise ServerFailedError(f"no process could be started: {problem_}")
+            return JailedProcess(self, answer["child"], handle, ours, limits.output)
+        except BaseException as problem:
             ours.close()
+            if not isinstance(problem, ServerFailedError):
+                self.kill()  # interrupted: nobody knows what it has begun
             raise
-        return JailedProcess(self, answer["child"], handle, ours, limits.output)
 
     def reap(self, child: int) -> int:
-        """How a jailed process ended, as `os.waitpid` has it. It is killed if it has not."""
-        return int(self._ask({"end": child})[0].get("status", 0))
+        """How a jailed process ended, as `os.waitpid` has it. It is killed if it has not. Raises ServerFailedError."""
+        return int(self._ask({"end": child})[0].get("status", signal.SIGKILL))
 
     def _ask(self, order: dict[str, Any], descriptors: Sequence[int] = ()) -> tuple[dict[str, Any], int | None]:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
         with self._lock:
             try:
-                socket.send_fds(self._control, [json.dumps(order).encode()], list(descriptors))
-            except OSError as problem:
-                raise ServerFailedError(f"the fork server has ended: {problem}") from None
-            return self._answer(ANSWER_SECONDS)
+                self._control.sendmsg([json.dumps(order).encode()], rights, socket.MSG_NOSIGNAL)
+                return self._answer(ANSWER_SECONDS)
+            except BaseException as problem:
+                if not self._broken:
+                    self.kill()  # a late answer would be taken for the answer to the next order
+                if isinstance(problem, TimeoutError):
+                    raise ServerFailedError(f"the fork server has not answered within {ANSWER_SECONDS:g} s") from None
+                if isinstance(problem, OSError):
+                    raise ServerFailedError(f"the fork server has ended: {problem}") from None
+                raise
 
     def _answer(self, seconds: float) -> tuple[dict[str, Any], int | None]:
         self._control.settimeout(seconds)
+        content, handles, _, _ = socket.recv_fds(self._control, LARGEST_ANSWER, 1, socket.MSG_CMSG_CLOEXEC)
         try:
-            content, handles, _, _ = socket.recv_fds(self._control, 2**16, 1)
-        except TimeoutError:
-            self.kill()
-            raise ServerFailedError(f"the fork server has not answered within {seconds:g} s") from None
-        except OSError as problem:
-            raise ServerFailedError(f"the fork server has ended: {problem}") from None
-        if not content:
-            raise ServerFailedError("the fork server has ended")
-        return json.loads(content), handles[0] if handles else None
+            if not content:
+                raise ServerFailedError("the fork server has ended")
+            return json.loads(content), handles.pop() if handles else None
+        except ValueError as problem:
+            raise ServerFailedError(f"the fork server does not answer as it should: {problem}") from None
+        finally:
+            for handle in handles:
+                os.close(handle)
 
     @property
     def alive(self) -> bool:
-        return self.process.poll() is None
+        return not self._broken and self.process is not None and self.process.poll() is None
 
     def kill(self) -> None:
         """End it and all it forked, at once."""
-        with suppress(OSError):
-            self._control.shutdown(socket.SHUT_RDWR)
-        if hasattr(self, "process"):
-            self.process.kill()
+        self._broken = True
+        if self.owner == os.getpid():
+            with suppress(OSError):
+                self._control.shutdown(socket.SHUT_RDWR)
+            if self.process is not None:
+                self.process.kill()
 
     def close(self) -> None:
         """End it and all it forked, and wait for it."""
-        self.kill()
-        self._control.close()
-        if hasattr(self, "process"):
-            self.process.wait()
-
-    def forget(self) -> None:
-        """Let go of it in a forked copy of this process, to whom it does not belong."""
-        self._control.close()
-        self.process.returncode = 0  # else its Popen would warn, and wait for another's child
-
-
-class JailedProcess:
-    """One process in the jail: messages to it, messages from it, and its end."""
-
-    def __init__(self, server: ForkServer, child: int, handle: int, channel: socket.socket, longest: int) -> None:
-        self.server, self.child = server, child
-        self._handle, self._channel = handle, channel
-        self._frames = Frames(longest)
-        self._out = bytearray()
-        channel.setblocking(False)
-        self.status: int | None = None  # once it has ended, as os.waitpid has it
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Queue a message; it goes out while answers are waited for."""
-        self.send_packed(packed(message))
-
-    def send_packed(self, frame: bytes) -> None:
-        """As `send`, for a message that is a frame already."""
-        self._out += frame
-
-    def receive(self, deadline: float) -> dict[str, Any]:
-        """The next message, by a deadline on the monotonic clock.
-
-        Raises TimeUpError past it, EndedError where there will be none, FrameError for bytes that are no message.
-        """
-        while True:
-            message: dict[str, Any] | None = self._frames.take()
-            if message is not None:
-                return message
-            self._pump(deadline)
-
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing is under way in either direction: it may be used for another call."""
-        return not self._out and not self._frames.rest and self.status is None
-
-    def _pump(self, deadline: float) -> None:
-        if self._out:
-            try:
-                sent = self._channel.send(memoryview(self._out)[:CHUNK])
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                raise EndedError from None
-            del self._out[:sent]
-        try:
-            received = self._channel.recv(CHUNK)
-        except BlockingIOError:
-            self._wait(deadline)
+        self._broken = True
+        if self.owner != os.getpid():
             return
-        except OSError:
-            raise EndedError from None
-        if not received:
-            raise EndedError
-        self._frames.add(received)
-
-    def _wait(self, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeUpError
-        waiting = select.poll()
-        waiting.register(self._channel, select.POLLIN | (select.POLLOUT if self._out else 0))
-        waiting.poll(min(left, 3600) * 1000 + 1)
-
-    def end(self) -> int:
-        """Kill it, if it has not ended, and let nothing of it remain; how it ended, as os.waitpid has it.
-
-        A process that has ended of itself keeps its status. Raises nothing: where the fork server has ended, so has
-        all that it forked.
-        """
-        if self.status is None:
-            with suppress(OSError):
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-            os.close(self._handle)
-            self._channel.close()
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)  # it ends by itself then, after all that it forked
+        waited = self._lock.acquire(timeout=CLOSE_SECONDS)  # whoever waits for an answer hears of it
+        self._control.close()
+        if waited:
+            self._lock.release()
+        if self.process is not None:
             try:
-                self.status = self.server.reap(self.child)
-            except ServerFailedError:
-                self.status = signal.SIGKILL
-        return self.status
-
-    def ending(self, problem: Exception) -> str:
-        """What ended the talk with it, as a clause, where `receive` has raised; the process is ended.
-
-        Raises KilledError where it was killed from outside.
-        """
-        gone = self._gone() if isinstance(problem, EndedError) else False
-        status = self.end()
-        if isinstance(problem, TimeUpError):
-            return "took too long"
-        if isinstance(problem, FrameError):
-            return f"sent bytes that are no answer ({problem})"
-        if not gone:
-            return "closed the stream it should answer on"
-        if os.WIFSIGNALED(status):
-            number = os.WTERMSIG(status)
-            if number == signal.SIGKILL:
-                raise KilledError("a jailed process was killed from outside")
-            return SIGNALS.get(number, f"was ended by {signal.Signals(number).name}")
-        return f"ended its process without an answer (exit code {os.waitstatus_to_exitcode(status)})"
-
-    def _gone(self) -> bool:
-        """Whether it has ended; asked when its stream has, which a process may also close and live on."""
-        waiting = select.poll()
-        waiting.register(self._handle, select.POLLIN)
-        return bool(waiting.poll(EXIT_SECONDS * 1000))
+                self.process.wait(CLOSE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
 
     def forget(self) -> None:
         """Let go of it in a forked copy of this process, to whom it does not belong."""
-        self._channel.close()
-        os.close(self._handle)
-        self.status = 0
+        self._broken = True
+        if self.process is not None:
+            self.process.returncode = 0  # else its Popen would warn, and wait for another's child
+
+
+def _last_line(told: int) -> str:
+    """The last thing that a process wrote to this descriptor, as ": it"; "" where it wrote nothing."""
+    if told < 0:
+        return ""
+    lines = os.pread(told, 4096, max(0, os.fstat(told).st_size - 4096)).decode(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f": {last}" if last else ""

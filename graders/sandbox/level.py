@@ -17,7 +17,8 @@ NEEDED: Mapping[Level, tuple[str, ...]] = {
 
 MEANING: Mapping[Level, str] = {
     "S0": "no isolation to rely on: code could read files, reach services and start processes",
-    "S1": "system calls are filtered and resources limited; files can be read",
+    "S1": "system calls are filtered and resources limited, and no file is written; every file that this user can read "
+    "can be read, and so can the environment and the memory of this user's other processes",
     "S2": "and no file beyond Python's own library can be opened: what containers allow",
     "S3": "and it sees no network, no other process and no user of this machine",
 }
@@ -30,17 +31,22 @@ REMEDIES: Mapping[str, str] = {
     "/sys/kernel/security/lsm; else add it to lsm= on the kernel's command line)",
     "namespaces": "allow user namespaces (sysctl user.max_user_namespaces above 0 and, on Debian and Ubuntu, "
     "kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0)",
-    "linux": "use Linux, in a virtual machine on other systems",
+    "linux": "use Linux 5.3 or later, in a virtual machine on other systems",
 }
 
-WATCHED_BY: Mapping[str, str] = {
-    # the layer that a successful escape shows not to work
-    "read a file": "landlock",
-    "list a folder": "landlock",
-    "read another's environment": "landlock",
-    "write a file": "landlock",
-    "allocate a terabyte": "rlimits",
+WATCHED_BY: Mapping[str, tuple[str, ...]] = {
+    # the layers that a successful escape shows not to work, where they are on; for all others it is seccomp
+    "read a file": ("landlock",),
+    "list a folder": ("landlock",),
+    "read another's environment": ("landlock",),
+    "write a file": ("landlock", "seccomp"),
+    "allocate a terabyte": ("rlimits",),
+    "raise a limit": ("rlimits", "seccomp"),
+    "answer": ("rlimits", "landlock", "seccomp", "namespaces"),
 }
+
+
+UNTRIED = "it could not be tried: the self-test gave no answer"
 
 
 class Standing(NamedTuple):
@@ -60,9 +66,10 @@ def standing(on: Sequence[str], missing: Mapping[str, str], tried: Mapping[str, 
     """The level that the layers give, less those whose work an attempt to escape has undone."""
     lost = dict(missing)
     for attempt, outcome in tried.items():
-        layer = WATCHED_BY.get(attempt, "seccomp")
-        if outcome != "blocked":
-            lost.setdefault(layer, f"it is on, and still a jailed process could {attempt}")
+        could = f"it is on, and still a jailed process could {attempt}" if attempt != "answer" else UNTRIED
+        for layer in WATCHED_BY.get(attempt, ("seccomp",)):
+            if outcome != "blocked" and layer in on:
+                lost.setdefault(layer, could)
     left = tuple(layer for layer in on if layer not in lost)
     reached: Level = "S0"
     for level, layers in NEEDED.items():
@@ -71,7 +78,8 @@ def standing(on: Sequence[str], missing: Mapping[str, str], tried: Mapping[str, 
     return Standing(reached, left, lost, tried)
 
 
-NOWHERE = Standing("S0", (), {"linux": f"this is {sys.platform}, not Linux"}, {})
+_LACK = "this Python was built without pidfd_open (Linux 5.3)" if sys.platform == "linux" else ""
+NOWHERE = Standing("S0", (), {"linux": _LACK or f"this is {sys.platform}, not Linux"}, {})
 
 
 def lacking(found: Standing, needed: Level) -> str:

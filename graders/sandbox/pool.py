@@ -7,10 +7,11 @@ import atexit
 import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from graders.sandbox.fork_server import (
@@ -18,18 +19,22 @@ from graders.sandbox.fork_server import (
     ForkServer,
     JailedProcess,
     KilledError,
+    NoServerError,
     Profile,
     ServerFailedError,
 )
 from graders.sandbox.jail.limits import Limits
 from graders.sandbox.level import LEVELS, NOWHERE, Standing, lacking
 from graders.sandbox.settings import ACCEPT, SandboxSettings
+from graders.sandbox.turns import OverloadedError, Turns
+from graders.sandbox.warm import Idle, Warm
 
-MOST_SERVERS = 8  # fork servers, each with the imports of one profile
-MOST_WARM = 32  # idle processes that keep a grader loaded
-MOST_CALLS, MOST_SECONDS = 10_000, 60.0  # of one warm process
+__all__ = ["BATCH", "OverloadedError", "Pool", "RefusedError", "Warm", "pool", "use"]
+
+MOST_SERVERS = 8  # fork servers, each with the imports of one profile; more only while all of them are at work
 BATCH = 64  # calls that go out together
-TRIES = 5  # of what was killed from outside
+TRIES = 10  # of what was killed from outside
+PAUSE = 0.01  # seconds before the second try, and so much more before each later one
 
 Answer = TypeVar("Answer")
 
@@ -38,43 +43,55 @@ class RefusedError(Exception):
     """The sandbox is weaker here than the settings accept."""
 
 
-class OverloadedError(Exception):
-    """As many callers wait as may."""
+class _Asked:
+    """What a caller in an event loop waits for: when it gives up, the processes at work for it end."""
+
+    def __init__(self) -> None:
+        self.given_up = False
+        self.at_work: set[JailedProcess] = set()
+
+    def give_up(self) -> None:
+        self.given_up = True
+        for process in list(self.at_work):
+            process.kill()
 
 
-class Warm:
-    """A jailed process that lives on, with what was loaded into it."""
+class _Here(threading.local):
+    """Whose question this thread answers."""
 
-    def __init__(self, process: JailedProcess) -> None:
-        self.process = process
-        self.calls = 0
-        self.born = time.monotonic()
-
-    @property
-    def fit(self) -> bool:
-        return self.process.quiet and self.calls < MOST_CALLS and time.monotonic() - self.born < MOST_SECONDS
+    asked: _Asked | None = None
 
 
 class Pool:
     """Fork servers by profile, and the jailed processes they fork, `settings.processes` at a time.
 
-    Callers wait their turn; there is no queue that grows. `without` switches layers off, as a machine that lacks them.
+    Callers wait their turn; no queue grows beyond `settings.queue`. A caller with a turn may start further processes on
+    it. In a forked copy of this process the pool starts anew, with processes of its own. `without` switches layers off,
+    as a machine that lacks them.
     """
 
     def __init__(self, settings: SandboxSettings | None = None, without: Sequence[str] = ()) -> None:
         self.settings = settings or SandboxSettings.from_environment()
         self.without = tuple(without)
-        self._turns = threading.BoundedSemaphore(self.settings.processes)
-        self._lock = threading.Lock()
-        self._waiting = 0
+        self.closed = False
+        self._start_anew()
+        _pools.add(self)
+
+    def _start_anew(self) -> None:
+        self._lock = threading.RLock()  # a signal's handler may close the pool
+        self._here = _Here()
+        self._turns = Turns(self.settings.processes, self.settings.queue)
+        self._asked = 0
         self._servers: OrderedDict[Profile, ForkServer] = OrderedDict()
         self._starting: dict[Profile, threading.Lock] = {}
-        self._warm: OrderedDict[object, list[Warm]] = OrderedDict()
+        self._idle = Idle(self.settings.processes)
         self._threads: ThreadPoolExecutor | None = None
 
     def standing(self, profile: Profile = PLAIN) -> Standing:
         """What protects this machine from code that is run here. Raises ServerFailedError."""
-        return self._server(profile).standing if hasattr(os, "pidfd_open") else NOWHERE
+        if not hasattr(os, "pidfd_open"):
+            return NOWHERE
+        return self.insist(lambda: self._server(profile).standing)
 
     def check(self, profile: Profile = PLAIN) -> Standing:
         """The standing, where it is what the settings accept. Raises RefusedError naming what is missing."""
@@ -89,10 +106,11 @@ class Pool:
     def fresh(self, profile: Profile, limits: Limits, files: Sequence[int] = ()) -> Iterator[JailedProcess]:
         """A jailed process for one use; it has ended when this has."""
         self.check(profile)
-        with self._turn():
-            process = self._server(profile).spawn(limits, files)
+        with self._turns.one(), self._used(profile) as server:
+            process = server.spawn(limits, files)
             try:
-                yield process
+                with self._at_work(process):
+                    yield process
             finally:
                 process.end()
 
@@ -100,127 +118,161 @@ class Pool:
     def warm(self, key: object, profile: Profile, limits: Limits) -> Iterator[Warm]:
         """A jailed process that lives on for the next use under this key. A new one has made no `calls`.
 
-        It ends after 10,000 calls or 60 seconds, and whenever something is raised here or is still under way.
+        After 10,000 calls or 60 seconds it is not used again, nor when something is raised here or still under way.
         """
         self.check(profile)
-        with self._turn():
-            found = self._idle(key)
+        with self._turns.one(), self._used(profile) as server:
+            found = self._idle.take(key)
             if found is None:
-                found = Warm(self._server(profile).spawn(limits))
+                found = Warm(server.spawn(limits))
             try:
-                yield found
+                with self._at_work(found.process):
+                    yield found
             except BaseException:
                 found.process.end()
                 raise
-            self._keep(key, found)
+            self._idle.keep(key, found)
 
     def insist(self, attempt: Callable[[], Answer]) -> Answer:
         """What `attempt` returns, tried again where the process under it was killed from outside.
 
-        Raises ServerFailedError where that goes on happening.
+        Raises ServerFailedError where that goes on happening, NoServerError where it would.
         """
-        for _ in range(TRIES):
+        for number in range(1, TRIES + 1):
             try:
                 return attempt()
+            except NoServerError:
+                raise
             except (KilledError, ServerFailedError) as found:
                 problem = found
+            if self._here.asked is not None and self._here.asked.given_up:
+                raise NoServerError("nobody waits for the answer any more")
+            time.sleep(PAUSE * number)
         raise ServerFailedError(f"{problem}, {TRIES} times in a row")
 
     async def in_thread(self, act: Callable[[], Answer]) -> Answer:
-        """What `act` returns, waited for outside the event loop's thread."""
+        """What `act` returns, waited for outside the event loop's thread. When this is cancelled, its processes end.
+
+        Raises OverloadedError where as many callers wait as may.
+        """
+        asked = _Asked()
+        future = self._submitted(lambda: self._answered(act, asked))
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            asked.give_up()
+            raise
+
+    def _submitted(self, act: Callable[[], Answer]) -> Future[Answer]:
         with self._lock:
+            if self.closed:
+                raise NoServerError("the pool is closed")
+            if self._asked >= self.settings.processes + self.settings.queue:
+                raise OverloadedError(self.settings.queue)
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(self.settings.processes + 1, "sandbox")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, act)
+            future = self._threads.submit(act)
+            self._asked += 1
+        future.add_done_callback(self._was_answered)
+        return future
+
+    def _was_answered(self, _: Future[Answer]) -> None:
+        with self._lock:
+            self._asked -= 1
+
+    def _answered(self, act: Callable[[], Answer], asked: _Asked) -> Answer:
+        self._here.asked = asked
+        try:
+            return act()
+        finally:
+            self._here.asked = None
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(blocking=False):
-            with self._lock:
-                if self._waiting >= self.settings.queue:
-                    raise OverloadedError(f"{self._waiting:,} calls wait for the sandbox already")
-                self._waiting += 1
-            try:
-                self._turns.acquire()
-            finally:
-                with self._lock:
-                    self._waiting -= 1
+    def _at_work(self, process: JailedProcess) -> Iterator[None]:
+        asked = self._here.asked
+        if asked is None:
+            yield
+            return
+        asked.at_work.add(process)
+        if asked.given_up:
+            process.kill()
         try:
             yield
         finally:
-            self._turns.release()
+            asked.at_work.discard(process)
 
-    def _server(self, profile: Profile) -> ForkServer:
+    @contextmanager
+    def _used(self, profile: Profile) -> Iterator[ForkServer]:
+        """A fork server that stays as long as this lasts, unless someone outside ends it."""
+        server = self._server(profile, users=1)
+        try:
+            yield server
+        finally:
+            with self._lock:
+                server.users -= 1
+
+    def _server(self, profile: Profile, users: int = 0) -> ForkServer:
         with self._lock:
-            server = self._servers.get(profile)
-            if server is not None and server.alive:
-                self._servers.move_to_end(profile)
-                return server
+            found = self._living(profile, users)
+            if found is not None:
+                return found
             starting = self._starting.setdefault(profile, threading.Lock())
         with starting:
             with self._lock:
-                server = self._servers.get(profile)
-            if server is not None and server.alive:
-                return server
-            if server is not None:
-                server.close()
-            fresh = ForkServer(profile, self.without)
-            with self._lock:
-                self._servers[profile] = fresh
-                spare = list(self._servers)[: max(0, len(self._servers) - MOST_SERVERS)]
-                dropped = [self._servers.pop(other) for other in spare]
-        for other in dropped:
-            other.close()  # calls under way there are answered by another: `insist`
-        return fresh
-
-    def _idle(self, key: object) -> Warm | None:
-        while True:
-            with self._lock:
-                idle = self._warm.get(key)
-                if not idle:
-                    return None
-                found = idle.pop()
-            if found.fit and found.process.server.alive:
+                found = self._living(profile, users)
+            if found is not None:
                 return found
-            found.process.end()
+            return self._started(profile, users)
 
-    def _keep(self, key: object, found: Warm) -> None:
-        if not found.fit:
-            found.process.end()
-            return
-        dropped = []
+    def _living(self, profile: Profile, users: int) -> ForkServer | None:
+        if self.closed:
+            raise NoServerError("the pool is closed")
+        server = self._servers.get(profile)
+        if server is None or not server.alive:
+            return None
+        self._servers.move_to_end(profile)
+        server.users += users
+        return server
+
+    def _started(self, profile: Profile, users: int) -> ForkServer:
+        server = ForkServer(profile, self.without)
         with self._lock:
-            self._warm.setdefault(key, []).append(found)
-            self._warm.move_to_end(key)
-            while sum(map(len, self._warm.values())) > MOST_WARM:
-                oldest = next(iter(self._warm))
-                dropped += self._warm.pop(oldest)
+            dropped = [self._servers.pop(profile)] if profile in self._servers else []
+            if self.closed:
+                dropped.append(server)
+            else:
+                server.users += users
+                self._servers[profile] = server
+                dropped += self._surplus()
         for other in dropped:
-            other.process.end()
+            other.close()
+        if self.closed:
+            raise NoServerError("the pool is closed")
+        return server
+
+    def _surplus(self) -> list[ForkServer]:
+        """Fork servers beyond as many as may be, the least recently used first; none that are at work."""
+        count = len(self._servers) - MOST_SERVERS
+        idle = [profile for profile, server in self._servers.items() if server.users == 0]
+        dropped = idle[: max(0, count)]
+        for profile in dropped:
+            self._starting.pop(profile, None)
+        return [self._servers.pop(profile) for profile in dropped]
 
     def close(self) -> None:
-        """End every process of the pool and wait for it. It may be used again."""
+        """End every process of the pool and wait for it, for good. Calls under way hear NoServerError."""
         with self._lock:
+            self.closed = True
             servers, self._servers = list(self._servers.values()), OrderedDict()
-            warm, self._warm = [each for idle in self._warm.values() for each in idle], OrderedDict()
             threads, self._threads = self._threads, None
-        for each in warm:
-            each.process.end()
+        self._idle.close()
         for server in servers:
             server.close()
         if threads is not None:
-            threads.shutdown(wait=False)
-
-    def _forget(self) -> None:
-        """In a forked copy of this process: let go of what belongs to the first."""
-        for server in self._servers.values():
-            with suppress(OSError):
-                server.forget()
-        for idle in self._warm.values():
-            for each in idle:
-                each.process.forget()
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 _shared: Pool | None = None
 _lock = threading.Lock()
 
@@ -229,7 +281,7 @@ def pool() -> Pool:
     """The pool of this process, started when it is first asked for. Raises ValueError for settings that are none."""
     global _shared
     with _lock:
-        if _shared is None:
+        if _shared is None or _shared.closed:
             _shared = Pool()
         return _shared
 
@@ -247,18 +299,18 @@ def use(other: Pool) -> Iterator[Pool]:
 
 
 def _close() -> None:
-    if _shared is not None:
-        _shared.close()
+    for each in list(_pools):
+        each.close()
 
 
-def _forget() -> None:
-    global _shared, _lock
+def _start_anew() -> None:
+    """In a forked copy of this process: what was started belongs to the first."""
+    global _lock
     _lock = threading.Lock()
-    if _shared is not None:
-        _shared._forget()
-        _shared = None
+    for each in list(_pools):
+        each._start_anew()
 
 
 atexit.register(_close)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_start_anew)

@@ -11,6 +11,7 @@ from pydantic import Field
 from graders.options import Options
 from graders.sandbox.level import LEVELS, Level
 
+MOST_PROCESSES = 4096
 ACCEPT, PROCESSES, REUSE = "ASSAY_ACCEPT_SANDBOX", "ASSAY_SANDBOX_PROCESSES", "ASSAY_SANDBOX_REUSE"
 
 
@@ -29,7 +30,7 @@ class SandboxSettings(Options):
     """
 
     accept: Level = "S2"
-    processes: int = Field(default_factory=usable_cores, ge=1, strict=True)
+    processes: int = Field(default_factory=usable_cores, ge=1, le=MOST_PROCESSES, strict=True)
     queue: int = Field(10_000, ge=1, strict=True)
     reuse: Literal["warm", "batch"] = "warm"
 
@@ -45,8 +46,8 @@ class SandboxSettings(Options):
                 raise ValueError(f"{ACCEPT}={value}: a level is one of {', '.join(LEVELS)}")
             found["accept"] = value
         if value := environment.get(PROCESSES):
-            if not (value.isascii() and value.isdigit() and int(value) > 0):
-                raise ValueError(f"{PROCESSES}={value}: it must be a number of processes, 1 or more")
+            if not (value.isascii() and value.isdigit() and len(value) <= 9 and 0 < int(value) <= MOST_PROCESSES):
+                raise ValueError(f"{PROCESSES}={value}: it must be a number of processes, 1 to {MOST_PROCESSES:,}")
             found["processes"] = int(value)
         if value := environment.get(REUSE):
             if value not in ("warm", "batch"):

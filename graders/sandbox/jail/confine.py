@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -28,10 +27,11 @@ class Jail(NamedTuple):
     filter: Any  # the prepared seccomp program, or None
 
 
-def close(readable: Sequence[str], without: Sequence[str], enter: Callable[[], None]) -> Jail:
+def close(library: Sequence[str], readable: Sequence[str], without: Sequence[str], enter: Callable[[], None]) -> Jail:
     """Give up what a fork server can: its user, its namespaces, its files, its capabilities.
 
-    `enter` is called where a new process must go on as the first of a new process namespace.
+    `library` are the folders of Python's own library, `readable` what may be read besides. `enter` is called where a
+    new process must go on as the first of a new process namespace.
     """
     on, missing = [], {}
 
@@ -48,18 +48,19 @@ def close(readable: Sequence[str], without: Sequence[str], enter: Callable[[], N
         return found
 
     limits.measure()
-    if "rlimits" in without:
-        missing["rlimits"] = "switched off"
-    else:
-        on.append("rlimits")  # set in each process; a limit that cannot be set ends it
-    attempt("private_uid", lambda: _private_uid(readable))
+    limits.go_first()
+    attempt("rlimits", lambda: _tried(lambda: limits.apply(limits.Limits())))
+    attempt("private_uid", lambda: _private_uid([*library, *readable]))
     if attempt("namespaces", _namespaces) is not None:
         enter()
+        if os.getpid() != 1:
+            on.remove("namespaces")
+            missing["namespaces"] = "they were made, and this process still sees those outside"
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    attempt("landlock", lambda: landlock.restrict(*_open_paths(readable)))
+    attempt("landlock", lambda: landlock.restrict([*_readable(library), *readable], ["/dev/null"]))
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     kernel.drop_capabilities()
-    prepared = attempt("seccomp", seccomp.prepare)
+    prepared = attempt("seccomp", lambda: _filter(writes="landlock" in on))
     return Jail(on, missing, prepared)
 
 
@@ -74,14 +75,44 @@ def confine(jail: Jail, most: limits.Limits) -> None:
         seccomp.install(jail.filter)
 
 
+def _filter(writes: bool) -> Any:
+    prepared = seccomp.prepare(writes)
+    _tried(lambda: seccomp.install(prepared))
+    return prepared
+
+
+def _tried(act: Callable[[], Any]) -> None:
+    """Raises OSError where a process cannot do this; it is done in one of its own, since it is for good.
+
+    Raises RuntimeError where the system has no process left: that says nothing of the layer.
+    """
+    try:
+        child = os.fork()
+    except OSError as problem:
+        raise RuntimeError(f"no process could be made to try a layer in: {problem}") from None
+    if child == 0:
+        code = 255
+        try:
+            act()
+            code = 0
+        except OSError as problem:
+            code = problem.errno or 255
+        finally:
+            os._exit(code)
+    status = os.waitpid(child, 0)[1]
+    code = os.waitstatus_to_exitcode(status)
+    if code:
+        raise OSError(os.strerror(code) if 0 < code < 255 else f"a process that tried it ended with {code}")
+
+
 def _namespaces() -> bool:
     new = kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC
     kernel.call("unshare", ctypes.c_ulong(new | kernel.CLONE_NEWUTS | kernel.CLONE_NEWNS))
     return True
 
 
-def _private_uid(readable: Sequence[str]) -> bool:
-    """Become a user that owns nothing; only root can, and only where that user can read the interpreter."""
+def _private_uid(needed: Sequence[str]) -> bool:
+    """Become a user that owns nothing; only root can, and only where that user can read what is `needed`."""
     if os.geteuid() != 0:
         raise OSError("only root can become another user")
     uid = PRIVATE_UID + os.getpid()
@@ -89,12 +120,13 @@ def _private_uid(readable: Sequence[str]) -> bool:
     if child == 0:
         try:
             _become(uid)
-            ends = not all(_reads(path) for path in [os.path.dirname(os.__file__), *readable])
+            ends = 0 if all(_reads(path) for path in needed) else 1
         except BaseException:
-            ends = True
+            ends = 2
         os._exit(ends)
-    if os.waitpid(child, 0)[1] != 0:
-        raise OSError("another user than root cannot read this interpreter")
+    if status := os.waitpid(child, 0)[1]:
+        unread = os.waitstatus_to_exitcode(status) == 1
+        raise OSError(f"another user cannot {'read this interpreter' if unread else 'be become here'}")
     _become(uid)
     return True
 
@@ -106,17 +138,33 @@ def _become(uid: int) -> None:
 
 
 def _reads(path: str) -> bool:
-    return not os.path.lexists(path) or os.access(path, os.R_OK)
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:  # it lies in a folder that this user may not enter
+        return False
+    return os.access(path, os.R_OK)
 
 
-def _open_paths(readable: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """What may be listed, read and written: the standard library, never the packages installed inside it."""
-    folders = [path for path in sys.path if os.path.isdir(path) and not path.endswith(("-packages", "site-packages"))]
-    files = [os.path.join(folder, name) for folder in folders for name in os.listdir(folder)]
-    shared = [os.path.join(place, name) for place in SYSTEM for name in _names(place)]
-    libraries = [path for path in shared if ".so" in path or path.endswith("-linux-gnu")]
+def _readable(library: Sequence[str]) -> list[str]:
+    """What may be read: Python's own library, never the packages installed inside it; shared libraries; zones.
+
+    The folders of the library are not readable themselves, as everything below would be, packages too.
+    """
+    files = [os.path.join(folder, name) for folder in library for name in _names(folder)]
     mine = [path for path in files if not path.endswith("-packages")]
-    return folders, [*mine, *libraries, *FILES, *readable], ["/dev/null"]
+    mine += [path for path in library if not os.path.isdir(path)]  # a library in one archive
+    prefix = os.path.dirname(os.path.dirname(os.__file__))  # where an interpreter built apart keeps its libraries
+    shared = [os.path.join(place, name) for place in (*SYSTEM, prefix) for name in _names(place)]
+    libraries = [path for path in shared if _is_library(path)]
+    return [*mine, *libraries, *FILES]
+
+
+def _is_library(path: str) -> bool:
+    """A shared library, or Debian's folder of them."""
+    folder = os.path.isdir(path)
+    return path.endswith("-linux-gnu") if folder else ".so" in os.path.basename(path)
 
 
 def _names(folder: str) -> list[str]:

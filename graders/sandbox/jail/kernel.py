@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import sys
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -25,14 +26,11 @@ ARCHITECTURES = {"x86_64": Architecture(0xC000003E, 0), "aarch64": Architecture(
 
 NUMBERS: dict[str, tuple[int | None, int | None]] = {
     # name: (x86_64, aarch64); None where the architecture has no such call
-    "accept": (43, 202),
     "access": (21, None),
     "add_key": (248, 217),
     "alarm": (37, None),
-    "arch_prctl": (158, None),
     "bpf": (321, 280),
     "brk": (12, 214),
-    "capset": (126, 91),
     "chdir": (80, 49),
     "chroot": (161, 51),
     "clock_getres": (229, 114),
@@ -89,8 +87,6 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "lseek": (8, 62),
     "lstat": (6, None),
     "madvise": (28, 233),
-    "membarrier": (324, 283),
-    "mincore": (27, 232),
     "mmap": (9, 222),
     "mount": (165, 40),
     "move_mount": (429, 429),
@@ -125,7 +121,6 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "readv": (19, 65),
     "reboot": (169, 142),
     "recvfrom": (45, 207),
-    "recvmsg": (47, 212),
     "request_key": (249, 218),
     "restart_syscall": (219, 128),
     "rseq": (334, 293),
@@ -135,7 +130,6 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "sched_getaffinity": (204, 123),
     "sched_yield": (24, 124),
     "select": (23, None),
-    "sendmsg": (46, 211),
     "sendto": (44, 206),
     "set_robust_list": (273, 99),
     "set_tid_address": (218, 96),
@@ -162,6 +156,8 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
 def architecture() -> Architecture:
     """This processor's. Raises OSError where there is no table for it."""
     machine = platform.machine()
+    if sys.maxsize < 2**32:
+        raise OSError(f"a 32-bit Python on {machine}: there is no table of its system calls")
     if machine not in ARCHITECTURES:
         raise OSError(f"no table of system calls for the processor {machine!r}; there are {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[machine]
@@ -209,4 +205,5 @@ def drop_capabilities() -> None:
             prctl(PR_CAPBSET_DROP, capability)
         except OSError:  # beyond the last one, or not allowed to drop: the sets below are what counts
             continue
-    call("capset", ctypes.byref(_Header(0x20080522, 0)), ctypes.byref((ctypes.c_uint32 * 6)()))
+    nothing = (ctypes.c_uint32 * 6)()
+    _checked(_libc().capset(ctypes.byref(_Header(0x20080522, 0)), ctypes.byref(nothing)), "capset")

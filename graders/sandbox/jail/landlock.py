@@ -30,11 +30,11 @@ def version() -> int:
     return call("landlock_create_ruleset", None, ctypes.c_size_t(0), ctypes.c_uint32(1))
 
 
-def restrict(listable: Iterable[str], readable: Iterable[str], writable: Iterable[str]) -> int:
+def restrict(readable: Iterable[str], writable: Iterable[str]) -> int:
     """Open nothing but what lies at or below these paths, from now on and for good; the version that did it.
 
-    Nothing is executed, made, moved or removed. Paths that are not there are left out. Raises OSError where the kernel
-    has no Landlock.
+    Nothing is executed, made, moved or removed. Paths that are not there are left out. What it does not hide: that a
+    path exists, its size and its times (stat(2)). Raises OSError where the kernel has no Landlock.
     """
     found = version()
     rights = max(rights for since, rights in FILES.items() if since <= found)
@@ -42,8 +42,6 @@ def restrict(listable: Iterable[str], readable: Iterable[str], writable: Iterabl
     size = 24 if found >= 6 else 16 if found >= 4 else 8
     rules = call("landlock_create_ruleset", ctypes.byref(ruleset), ctypes.c_size_t(size), ctypes.c_uint32(0))
     try:
-        for path in listable:
-            _allow(rules, path, READ_DIR)
         for path in readable:
             _allow(rules, path, READ_FILE | READ_DIR)
         for path in writable:
@@ -71,7 +69,7 @@ def _allow(rules: int, path: str, rights: int) -> None:
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError as problem:
-        if problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+        if problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP):
             return
         raise
     try:

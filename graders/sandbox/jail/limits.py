@@ -1,8 +1,12 @@
-"""Limits of one jailed process: memory, CPU time, descriptors, file size (setrlimit(2))."""
+"""Limits of one jailed process: memory, descriptors, file size, processes (setrlimit(2)).
+
+CPU time has none: past it the kernel would kill, which looks as if someone outside had. The deadline is what ends it.
+"""
 
 from __future__ import annotations
 
-import resource
+import mmap
+from contextlib import suppress
 from typing import NamedTuple
 
 
@@ -11,36 +15,31 @@ class Limits(NamedTuple):
 
     memory: int = 512 * 2**20  # bytes of address space beyond what its fork server has already
     output: int = 2**20  # bytes it may write to its output file, and of one answer
-    cpu: int | None = None  # seconds of CPU time; None: no limit but the deadline
 
 
 DESCRIPTORS = 64
+STACK = 64 * 2**20  # bytes: recursion through functions written in C (functools.cache) goes deep
 
 
 def apply(limits: Limits) -> None:
     """Set them for this process, for good. Raises OSError or ValueError."""
-    _set(resource.RLIMIT_AS, _address_space() + limits.memory)
+    import resource  # not there on Windows, where this module can be imported all the same
+
+    _set(resource.RLIMIT_AS, _IN_USE + limits.memory)
     _set(resource.RLIMIT_FSIZE, limits.output)
     _set(resource.RLIMIT_NOFILE, DESCRIPTORS)
-    _set(resource.RLIMIT_CORE, 0)
-    _set(resource.RLIMIT_MEMLOCK, 0)
-    _set(resource.RLIMIT_MSGQUEUE, 0)
-    if limits.cpu is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        most = limits.cpu + 1 if hard == resource.RLIM_INFINITY else min(hard, limits.cpu + 1)
-        resource.setrlimit(resource.RLIMIT_CPU, (min(limits.cpu, most), most))
+    _set(resource.RLIMIT_STACK, STACK)
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_NPROC):
+        _set(kind, 0)
 
 
 def _set(kind: int, most: int) -> None:
+    import resource
+
     _, hard = resource.getrlimit(kind)
     if hard != resource.RLIM_INFINITY:
         most = min(most, hard)
     resource.setrlimit(kind, (most, most))
-
-
-def _address_space() -> int:
-    """Bytes of address space in use; read before the jail closes, where /proc is there."""
-    return _IN_USE
 
 
 def measure() -> None:
@@ -48,9 +47,35 @@ def measure() -> None:
     global _IN_USE
     try:
         with open("/proc/self/statm") as file:
-            _IN_USE = int(file.read().split()[0]) * resource.getpagesize()
-    except OSError:
-        _IN_USE = 64 * 2**20
+            _IN_USE = int(file.read().split()[0]) * mmap.PAGESIZE
+    except OSError:  # no /proc here
+        _IN_USE = _least_limit()
+
+
+def go_first() -> None:
+    """Where the machine runs out of memory, be killed before whoever serves it (proc_pid_oom_score_adj(5))."""
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+
+
+def _least_limit() -> int:
+    """The address space in use, as the least limit under which one more page can be mapped."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    low, high = 0, 2**47
+    try:
+        while high - low > mmap.PAGESIZE:
+            middle = (low + high) // 2
+            fits = False
+            with suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_AS, (middle, before[1]))
+                mmap.mmap(-1, mmap.PAGESIZE).close()
+                fits = True
+            low, high = (low, middle) if fits else (middle, high)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    return high
 
 
 _IN_USE = 0

@@ -17,16 +17,22 @@ class NotPlainError(ValueError):
     """A value that is none of Python's own plain types."""
 
 
+class TooDeepError(NotPlainError):
+    """A value nested too deeply to be sent."""
+
+
 def encoded(value: Any, depth: int = 0) -> Any:
     """The JSON-ready form of a value. A subclass of a plain type counts as the plain value that it holds.
 
     Raises NotPlainError naming the type of what is not plain, or nested deeper than 100.
     """
     kind = type(value)
-    if value is None or kind is bool or kind is str:
+    if value is None or kind is bool:
         return value
+    if kind is str:
+        return value if value.isascii() else _text(value)
     if depth > DEEPEST:
-        raise NotPlainError(f"a value nested more than {DEEPEST} deep, or one that contains itself")
+        raise TooDeepError(f"a value nested more than {DEEPEST} deep, or one that contains itself")
     if kind is int:
         return value if -SMALL < value < SMALL else {"int": hex(value)}
     if kind is float:
@@ -44,11 +50,20 @@ def encoded(value: Any, depth: int = 0) -> Any:
     return encoded(_held(value, kind), depth)
 
 
+def _text(value: str) -> Any:
+    """A text as itself; by its bytes where it holds half a surrogate pair, which no frame may."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return {"str": value.encode("utf-8", "surrogatepass").hex()}
+    return value
+
+
 def _held(value: Any, kind: type) -> Any:
     """The plain value that an instance of a subclass holds, whatever its own methods say."""
     for base in (int, float, complex):
         if issubclass(kind, base):
-            return base.__pos__(value) if base is not complex else complex(value.real, value.imag)
+            return base.__pos__(value)
     if issubclass(kind, str):
         return str.__str__(value)
     if issubclass(kind, dict):
@@ -57,8 +72,22 @@ def _held(value: Any, kind: type) -> Any:
         bare: Any = next(base for base in (list, tuple, set, frozenset) if issubclass(kind, base))
         return bare(bare.__iter__(value))
     if issubclass(kind, (bytes, bytearray)):
-        return bytes(memoryview(value))
-    raise NotPlainError(f"a value of the type {kind.__module__}.{kind.__qualname__}".replace("builtins.", ""))
+        return (bytes if issubclass(kind, bytes) else bytearray)(memoryview(value))
+    raise NotPlainError(f"a value of the type {_name(kind)}{_advice(kind)}")
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+
+
+def _advice(kind: type) -> str:
+    """What its author could do."""
+    if kind.__module__.partition(".")[0] == "numpy":
+        return "; make it Python's own with .tolist()"
+    if kind.__name__ == "coroutine":
+        return "; the function is async, and nothing awaits it"
+    listed = ("range", "dict_keys", "dict_values", "dict_items", "deque")
+    return "; make it a list" if hasattr(kind, "__next__") or kind.__name__ in listed else ""
 
 
 def decoded(data: Any, depth: int = 0) -> Any:
@@ -89,6 +118,8 @@ def decoded(data: Any, depth: int = 0) -> Any:
         return complex(float(held[0]), float(held[1]))
     if type(held) is not str:
         raise ValueError(f"no value of the type {name!r:.50}")
+    if name == "str":
+        return bytes.fromhex(held).decode("utf-8", "surrogatepass")
     if name == "int":
         return int(held, 16)
     if name == "float" and held in ("nan", "inf", "-inf"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 from collections.abc import Iterable
 
 from .kernel import (
@@ -21,15 +22,15 @@ from .kernel import (
 
 ALLOWED = (
     # what an interpreter does most stands first
-    *("read", "write", "futex", "mmap", "munmap", "brk", "clock_gettime", "newfstatat", "openat", "close", "fstat"),
+    *("read", "write", "futex", "mmap", "munmap", "brk", "clock_gettime", "newfstatat", "close", "fstat"),
     *("lseek", "mprotect", "mremap", "madvise", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "getpid", "gettid"),
-    *("access", "faccessat", "faccessat2", "stat", "lstat", "statx", "open", "readlink", "readlinkat", "getdents64"),
+    *("access", "faccessat", "faccessat2", "stat", "lstat", "statx", "readlink", "readlinkat", "getdents64"),
     *("getcwd", "chdir", "dup", "dup2", "dup3", "pipe", "pipe2", "pread64", "pwrite64", "readv", "writev", "fsync"),
     *("poll", "ppoll", "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2"),
     *("nanosleep", "clock_nanosleep", "clock_getres", "gettimeofday", "time", "times", "setitimer", "getitimer"),
     *("alarm", "pause", "sched_yield", "sched_getaffinity", "getrandom", "getrlimit", "getrusage", "sysinfo", "uname"),
     *("getppid", "getuid", "geteuid", "getgid", "getegid", "sigaltstack", "set_tid_address", "set_robust_list", "rseq"),
-    *("exit", "exit_group", "restart_syscall", "membarrier", "mincore", "msync", "arch_prctl", "close_range"),
+    *("exit", "exit_group", "restart_syscall", "msync", "close_range"),
     # of a pair of its own, as asyncio makes one to wake itself; there is no other socket
     *("recvfrom", "shutdown"),
 )
@@ -51,13 +52,18 @@ ARGUMENTS = {
     "socketpair": (0, (1,)),  # AF_UNIX
 }
 
+# Where a call that opens a file has its flags, and what they may not be: Landlock, which watches reading and writing,
+# lets a file be opened for neither (3), and before version 3 be emptied by whoever may not write to it.
+OPENS = {"openat": 2, "open": 1}
+NEITHER, CREATE, EMPTY = 3, 0o100, 0o1000
+
 # The one argument that must be null: a new limit; an address to send to, which a pair of datagram sockets would take.
 ABSENT = {"prlimit64": 2, "sendto": 4}
 
 NEW = 424  # from this number on calls are younger than the interpreters that try them first: they hear ENOSYS
 
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
+LOAD, EQUAL, AT_LEAST, ANY, AND, RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 NUMBER, ARCH, FIRST_ARGUMENT = 0, 4, 16
 X32 = 0x40000000
 
@@ -65,12 +71,16 @@ Instruction = tuple[int, int, int, int]
 """Code, steps to skip where the test holds, steps to skip where it does not, and the value."""
 
 
-def program(arch: Architecture) -> list[Instruction]:
-    """The filter for an architecture."""
+def program(arch: Architecture, writes: bool = True) -> list[Instruction]:
+    """The filter for an architecture. `writes`: files may be opened for writing, since Landlock says which."""
     kill = (RETURN, 0, 0, KILL)
     steps: list[Instruction] = [(LOAD, 0, 0, ARCH), (EQUAL, 1, 0, arch.audit), kill, (LOAD, 0, 0, NUMBER)]
     if arch.column == 0:
         steps += [(AT_LEAST, 0, 1, X32), kill]
+    for name, place in OPENS.items():
+        for call in _numbers((name,), arch):
+            checks = _opening(place, writes)
+            steps += [(EQUAL, 0, len(checks), call), *checks]
     for call in _numbers(ALLOWED, arch):
         steps += [(EQUAL, 0, 1, call), (RETURN, 0, 0, ALLOW)]
     for call in _numbers(FATAL, arch):
@@ -80,7 +90,7 @@ def program(arch: Architecture) -> list[Instruction]:
             steps += [(EQUAL, 0, 1, call), (RETURN, 0, 0, ERRNO | code)]
     for name, (place, values) in ARGUMENTS.items():
         for call in _numbers((name,), arch):
-            checks: list[Instruction] = [(LOAD, 0, 0, FIRST_ARGUMENT + 8 * place)]
+            checks = [(LOAD, 0, 0, FIRST_ARGUMENT + 8 * place)]
             for value in values:
                 checks += [(EQUAL, 0, 1, value), (RETURN, 0, 0, ALLOW)]
             checks.append((RETURN, 0, 0, ERRNO | errno.EPERM))
@@ -90,6 +100,17 @@ def program(arch: Architecture) -> list[Instruction]:
             checks = _absent(place)
             steps += [(EQUAL, 0, len(checks), call), *checks]
     return [*steps, (AT_LEAST, 0, 1, NEW), (RETURN, 0, 0, ERRNO | errno.ENOSYS), (RETURN, 0, 0, ERRNO | errno.EPERM)]
+
+
+def _opening(place: int, writes: bool) -> list[Instruction]:
+    """Allow where the flags of an opening are harmless."""
+    flags, refuse, allow = FIRST_ARGUMENT + 8 * place, (RETURN, 0, 0, ERRNO | errno.EACCES), (RETURN, 0, 0, ALLOW)
+    if not writes:
+        return [(LOAD, 0, 0, flags), (ANY, 0, 1, NEITHER | CREATE | EMPTY), refuse, allow]
+    return [
+        *((LOAD, 0, 0, flags), (AND, 0, 0, NEITHER), (EQUAL, 4, 0, NEITHER), (EQUAL, 0, 2, os.O_RDONLY)),
+        *((LOAD, 0, 0, flags), (ANY, 1, 0, EMPTY), allow, refuse),
+    ]
 
 
 def _absent(place: int) -> list[Instruction]:
@@ -114,9 +135,9 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_uint16), ("filter", ctypes.POINTER(_Filter)))
 
 
-def prepare() -> _Program:
+def prepare(writes: bool) -> _Program:
     """The filter of this processor, ready to `install`. Raises OSError where there is no table for it."""
-    steps = program(architecture())
+    steps = program(architecture(), writes)
     return _Program(len(steps), (_Filter * len(steps))(*(_Filter(*step) for step in steps)))
 
 

@@ -6,8 +6,10 @@ with it, when the other end is closed.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib
+import importlib.machinery
 import json
 import os
 import signal
@@ -23,6 +25,7 @@ from .limits import Limits
 from .worker import CHANNEL, Channel, serve
 
 LARGEST_ORDER = 2**16
+LONGEST_REASON = 500  # characters
 
 
 def main(descriptor: int) -> None:
@@ -34,9 +37,11 @@ def main(descriptor: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # whoever asks ends it, by closing the socket
     setup = json.loads(control.recv(LARGEST_ORDER))
+    library = [place for place in sys.path if os.path.exists(place)]
     sys.path += setup["packages"]
-    failed = _import(setup["imports"])
-    jail = close(setup["readable"], setup["without"], lambda: _become_first(control))
+    failed = _import(setup["imports"], control)
+    _keep_listings(dict.fromkeys(setup["packages"], setup["readable"]))
+    jail = close(library, setup["readable"], setup["without"], lambda: _become_first(control))
     gc.collect()
     gc.freeze()
     children: set[int] = set()
@@ -50,20 +55,42 @@ def main(descriptor: int) -> None:
     for child in children:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
+    for child in children:
+        with suppress(ChildProcessError):
+            os.waitpid(child, 0)
     os._exit(0)
 
 
-def _import(names: list[str]) -> dict[str, str]:
-    """Import what later processes will want; those that fail, with the reason."""
+def _import(names: list[str], control: socket.socket) -> dict[str, str]:
+    """Import what later processes will want; those that fail, with the reason. It ends where whoever asked does."""
     failed = {}
+    flags = fcntl.fcntl(control, fcntl.F_GETFL)
+    fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)  # the end of the socket is now a SIGIO, which is fatal
     for name in names:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 importlib.import_module(name)
         except BaseException as problem:
-            failed[name] = f"{type(problem).__name__}: {problem}"
+            failed[name] = f"{type(problem).__name__}: {problem}"[:LONGEST_REASON]
+    fcntl.fcntl(control, fcntl.F_SETFL, flags)
     return failed
+
+
+def _keep_listings(readable: dict[str, list[str]]) -> None:
+    """Have the import system list its folders now, and keep the lists: later it may not read these folders.
+
+    Of a folder of packages it keeps what is `readable`: the others are then not installed, as far as it knows.
+    """
+    importlib.machinery.PathFinder.find_spec("no module has this name")
+    for folder, finder in sys.path_importer_cache.items():
+        if not isinstance(finder, importlib.machinery.FileFinder):
+            continue
+        finder.invalidate_caches = lambda: None  # type: ignore[method-assign]
+        paths = readable.get(folder, [folder])
+        if not any(path == folder or folder.startswith(f"{path}{os.sep}") for path in paths):
+            finder._path_cache &= {os.path.basename(path) for path in paths}  # type: ignore[attr-defined]
 
 
 def _become_first(control: socket.socket) -> None:
@@ -81,9 +108,10 @@ def _obey(
 ) -> None:
     try:
         if "spawn" in order:
+            server = os.getpid()
             child = os.fork()
             if child == 0:
-                _live(order["spawn"], descriptors, jail)
+                _live(order["spawn"], descriptors, jail, server)
             children.add(child)
             handle = os.pidfd_open(child)
             try:
@@ -103,10 +131,12 @@ def _obey(
             os.close(descriptor)
 
 
-def _live(most: dict[str, Any], descriptors: list[int], jail: Jail) -> None:
+def _live(most: dict[str, Any], descriptors: list[int], jail: Jail, server: int) -> None:
     """What a forked process does: keep its own descriptors only, go to jail, serve, end."""
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:  # it ended before it was asked to tell
+            os._exit(1)
         null = os.open("/dev/null", os.O_RDWR)
         stdin, stdout = (descriptors[1], descriptors[2]) if len(descriptors) == 3 else (null, null)
         taken = [os.dup2(source, target + 100) for target, source in enumerate((stdin, stdout, null, descriptors[0]))]

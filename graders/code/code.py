@@ -1,0 +1,347 @@
+"""code: does the code in an output return, or print, what it should?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from keyword import iskeyword
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, field_validator, model_validator
+
+from graders.code.cases import Case, check_names, read_cases
+from graders.code.compare import Numbers, Order, Rules, Whitespace
+from graders.code.generated import Recipe
+from graders.code.languages import language
+from graders.code.packages import check_importable
+from graders.code.run import Runner, spread
+from graders.code.tested import run_tests
+from graders.grade import Grade, GradeError, GradingError
+from graders.grader import Grader
+from graders.reference import invalid
+from graders.sample import Item, Sample
+from graders.sandbox.fork_server import ServerFailedError
+from graders.sandbox.jail.limits import Limits
+from graders.sandbox.level import Standing
+from graders.sandbox.pool import OverloadedError, RefusedError, pool
+from graders.template import Template, Variable, parse, render, resolve, short
+
+BATCH = 16  # samples that are graded at once, as far as the pool has turns
+MOST_PARTS = 100  # cases whose grades stand in a grade
+OF_THE_ITEM = ("prefix", "function", "cases", "tests", "reference", "arguments")
+
+
+class Result(NamedTuple):
+    """What came of a case, or of an author's test."""
+
+    name: str
+    failure: str  # "" where it passed
+    told: str  # what the case did, for the grade's reason
+    kind: str = ""  # of the candidate's error
+    weight: float = 1.0
+    visible: bool = False
+    hopeless: bool = False  # whether every other case must fail too
+    is_test: bool = False
+
+
+class Work(NamedTuple):
+    """What one item asks of a candidate."""
+
+    prefix: str
+    function: str
+    cases: Sequence[Case]
+    tests: str
+
+
+class Code(Grader):
+    """The share of cases that code in the output passes: 1 if all, else 0 or, with `partial_credit`, something between.
+
+    The code runs in the sandbox, in a fresh process for each case, which is told the input alone. What it returns or
+    prints comes back as plain data and is compared here, types included. Code that does not compile, raises, takes
+    too long or breaks a limit fails its case; cases that cannot be used leave the grade undecided.
+
+    >>> Code(function="double", cases=[{"args": [2], "expected": 4}]).language
+    'python'
+    """
+
+    type: Literal["code"] = "code"
+    input: Template = "{{sample.output_text}}"
+    answer: Literal["find", "whole"] = "find"
+    language: str = "python"
+    prefix: Template = ""
+    function: Template = ""
+    cases: str | list[Any] = ""
+    tests: Template = ""
+    reference: Template = ""
+    arguments: Template = ""
+    generated: int = Field(20, ge=1, le=1000, strict=True)
+    seed: int = Field(0, strict=True)
+    numbers: Numbers = "strict"
+    order: Order = "written"
+    whitespace: Whitespace = "trailing"
+    rel_tol: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False, strict=True)
+    abs_tol: float = Field(0.0, ge=0, allow_inf_nan=False, strict=True)
+    partial_credit: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, strict=True)
+    timeout_seconds: float = Field(5.0, gt=0, le=3600, allow_inf_nan=False, strict=True)
+    memory_mb: int = Field(512, ge=16, le=2**20, strict=True)
+    output_kb: int = Field(1024, ge=1, le=2**16, strict=True)
+    packages: list[str] = Field([])
+
+    @field_validator("language")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return language(name).name
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Code:
+        if not (self.cases or self.tests or self.arguments):
+            raise ValueError("nothing to run the code against; give cases, tests, or arguments with a reference")
+        if bool(self.arguments) != bool(self.reference):
+            raise ValueError("arguments and reference make cases together; give both, or neither")
+        if self.tests and not self.function:
+            raise ValueError("tests call a function; name it in `function`")
+        for name in OF_THE_ITEM:
+            for text in _texts(getattr(self, name)):
+                if any(isinstance(piece, Variable) and piece.namespace == "sample" for piece in parse(text)):
+                    raise ValueError(f"{name} {short(text)}: the sample must not have a say in what is expected of it")
+        if isinstance(self.cases, list) and not any("{{" in text for text in _texts([self.cases, self.function])):
+            try:
+                read_cases(self.cases, self.function, self._rules, self.output_kb * 1024)
+            except ValueError as problem:
+                raise ValueError(f"cases: {problem}") from None
+        return self
+
+    @property
+    def waits(self) -> bool:
+        return False  # on no network; `grade_batch` grades several samples at once
+
+    @property
+    def batch(self) -> int:
+        return BATCH
+
+    def check_ready(self) -> None:
+        try:
+            self._ready()
+        except GradingError as problem:
+            raise ValueError(str(problem)) from None
+
+    def grade(self, sample: Sample, item: Item) -> Grade:
+        standing = self._ready()
+        with _typed_errors():
+            work = self._work(sample, item)
+            source, missing = self._source(work.prefix, sample, item)
+            if missing is not None:
+                if work.tests:
+                    self._tested(work, "")  # they may be at fault
+                raise missing
+            return self._graded(self._results(work, source), work, source, standing)
+
+    async def grade_async(self, sample: Sample, item: Item) -> Grade:
+        return await pool().in_thread(lambda: self.grade(sample, item))
+
+    def grade_batch(self, pairs: Sequence[tuple[Sample, Item]]) -> list[Grade | GradingError]:
+        def graded(number: int) -> Grade | GradingError:
+            try:
+                return self.grade(*pairs[number])
+            except GradingError as problem:
+                return problem
+
+        return spread(graded, len(pairs))
+
+    @cached_property
+    def _rules(self) -> Rules:
+        return Rules(self.numbers, self.order, self.whitespace, self.rel_tol, self.abs_tol)
+
+    @cached_property
+    def _runner(self) -> Runner:
+        """How code is run. Raises ValueError for a package that is not installed."""
+        chosen = language(self.language)
+        limits = Limits(memory=self.memory_mb * 2**20, output=self.output_kb * 1024)
+        return Runner(chosen, chosen.profile(tuple(self.packages)), limits, self.timeout_seconds)
+
+    @cached_property
+    def _importable(self) -> None:
+        """Raises ValueError where a package cannot be imported in the sandbox."""
+        if self.packages:
+            with pool().fresh(self._runner.profile, self._runner.limits) as process:
+                check_importable(self.packages, process.server.failed_imports)
+
+    def _ready(self) -> Standing:
+        """What protects this machine from the code that is run. Raises GradingError where none can be."""
+        with _typed_errors():
+            try:
+                profile = self._runner.profile
+                standing = pool().check(profile)
+                self._importable  # noqa: B018 (asked once)
+            except ValueError as problem:
+                raise GradingError("not_installed", str(problem), "infra") from None
+        return standing
+
+    # What the item asks
+
+    def _work(self, sample: Sample, item: Item) -> Work:
+        """Raises GradingError where the item lacks something, or holds what cannot be used."""
+        prefix, tests = render(self.prefix, sample, item), render(self.tests, sample, item)
+        function = render(self.function, sample, item)
+        if function and not all(part.isidentifier() and not iskeyword(part) for part in function.split(".")):
+            raise invalid(function, "it is no name of a function")
+        if self.tests and not function:
+            raise invalid(function, "tests call a function, and this is the name of none")
+        cases = [*self._given(function, sample, item), *self._generated(function, sample, item)]
+        try:
+            check_names(case.name for case in cases)
+        except ValueError as problem:
+            raise invalid("cases", str(problem)) from None
+        if not (cases or tests.strip()):
+            raise invalid(tests, "the tests are blank" + ", and there are no cases" * bool(self.cases))
+        return Work(prefix, function, cases, tests if tests.strip() else "")
+
+    def _given(self, function: str, sample: Sample, item: Item) -> list[Case]:
+        if not self.cases:
+            return []
+        given = _filled(self.cases, sample, item)
+        if self.tests and not given:
+            return []  # a row is judged by its cases, its tests or both
+        try:
+            return read_cases(given, function, self._rules, self.output_kb * 1024)
+        except ValueError as problem:
+            raise GradingError("invalid_reference", f"cases: {problem}") from None
+
+    def _generated(self, function: str, sample: Sample, item: Item) -> list[Case]:
+        if not self.arguments:
+            return []
+        arguments, reference = render(self.arguments, sample, item), render(self.reference, sample, item)
+        recipe = Recipe(
+            arguments, reference, function, self.generated, self.seed, tuple(self.packages), self._rules, self._runner
+        )
+        try:
+            return recipe.cases()
+        except ValueError as problem:
+            raise GradingError("invalid_reference", str(problem)) from None
+
+    def _source(self, prefix: str, sample: Sample, item: Item) -> tuple[str, GradingError | None]:
+        """The code to run; or none, with the reason why the output has none."""
+        try:
+            output = render(self.input, sample, item)
+        except GradingError as problem:
+            if problem.error.fault != "candidate":
+                raise
+            return "", problem
+        chosen = language(self.language)
+        found = chosen.find(output) if self.answer == "find" else chosen.whole(output)
+        if not found.text.strip():
+            return "", GradingError("sample_parse_error", "the output holds no code", "candidate")
+        between = "\n" if found.fenced and prefix and not prefix.endswith("\n") else ""
+        return f"{prefix}{between}{found.text}", None
+
+    # What the candidate does
+
+    def _results(self, work: Work, source: str) -> list[Result]:
+        results = self._tested(work, source) if work.tests else []
+        if not self.partial_credit and any(result.failure for result in results):
+            return results
+        cases = sorted(work.cases, key=lambda case: not case.visible)
+        return results + spread(lambda number: self._tried(cases[number], source), len(cases), self._decides)
+
+    def _decides(self, result: Result) -> bool:
+        return bool(result.failure) and (result.hopeless or not self.partial_credit)
+
+    def _tested(self, work: Work, source: str) -> list[Result]:
+        try:
+            tried = run_tests(self._runner, source, work.function, work.tests, work.prefix)
+        except ValueError as problem:
+            raise GradingError("invalid_reference", f"tests: {problem}") from None
+        return [
+            Result(one.name, one.failure, one.failure, one.kind if one.failure else "", is_test=True) for one in tried
+        ]
+
+    def _tried(self, case: Case, source: str) -> Result:
+        outcome = case.task.run(self._runner, source)
+        failure = outcome.problem or case.task.failure(outcome.claim)
+        told = f"the code {failure}" if outcome.hopeless else case.task.told(failure)
+        kind = outcome.kind if outcome.problem else ""
+        return Result(case.name, failure, told, kind, case.weight, case.visible, outcome.hopeless)
+
+    # The grade
+
+    def _graded(self, results: Sequence[Result], work: Work, source: str, standing: Standing) -> Grade:
+        level = standing.level if standing.level >= "S2" else f"{standing.level}, accepted"
+        parts = {result.name: _part(result, level) for result in results[:MOST_PARTS]}
+        what = "tests" if not work.cases else "cases" if not work.tests else "tests and cases"
+        first = next((result for result in results if result.failure), None)
+        if first is None:
+            count = f"all {len(results):,} {what}" if len(results) > 1 else f"the one {what.removesuffix('s')}"
+            return Grade(1.0, f"passed {count}", parts=parts, extracted=source, sandbox=level)
+        score, error = self._score(results), None
+        if score == 0.0 and first.kind:
+            error = GradeError(first.kind, "candidate", first.told)
+        tests = sum(result.is_test for result in results)
+        why = _why(results, first, len(work.cases) + tests - len(results), what)
+        return Grade(score, why, error, parts, extracted=source, sandbox=level)
+
+    def _score(self, results: Sequence[Result]) -> float:
+        if any(result.hopeless for result in results):
+            return 0.0
+        passed = sum(result.weight for result in results if not result.failure)
+        share = passed / sum(result.weight for result in results)
+        return self.partial_credit * min(share, 1 - 1e-9)
+
+
+def _part(result: Result, level: str) -> Grade:
+    if not result.failure:
+        return Grade(1.0, "passed", sandbox=level)
+    error = GradeError(result.kind, "candidate", result.failure) if result.kind else None
+    return Grade(0.0, result.failure, error, sandbox=level)
+
+
+def _why(results: Sequence[Result], first: Result, left: int, what: str) -> str:
+    """The reason of a grade where `first` failed, and `left` cases were not run after it."""
+    if first.hopeless:
+        return first.told
+    passed = sum(not result.failure for result in results)
+    if left:
+        why = f"{first.name} failed: {first.told} ({passed:,} passed before it, {left:,} not run)"
+    else:
+        why = f"{passed:,} of {len(results):,} {what} passed; {first.name} failed: {first.told}"
+    visible = [result for result in results if result.visible]
+    if visible and not any(result.failure for result in visible):
+        why += "; all visible cases passed and hidden ones did not: the code looks made for the visible ones"
+    return why
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """What keeps the sandbox from running anything, as GradingError."""
+    try:
+        yield
+    except RefusedError as problem:
+        raise GradingError("sandbox_refused", str(problem), "infra") from None
+    except OverloadedError as problem:
+        raise GradingError("overloaded", str(problem), "infra") from None
+    except (ServerFailedError, OSError) as problem:
+        raise GradingError("sandbox_failed", str(problem), "infra") from None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _texts(key)
+            yield from _texts(entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _texts(entry)
+
+
+def _filled(value: Any, sample: Sample, item: Item) -> Any:
+    """A value with every template in it put in; one that is a single variable becomes what that stands for."""
+    if isinstance(value, str):
+        return resolve(value, sample, item)
+    if isinstance(value, Mapping):
+        return {key: _filled(entry, sample, item) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_filled(entry, sample, item) for entry in value]
+    return value

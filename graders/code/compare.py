@@ -1,0 +1,327 @@
+"""Comparing what code is said to have returned or printed with what is expected.
+
+A claim is compared in the encoded form in which it arrived (`graders.sandbox.jail.plain`) and never made into an object
+with methods, or into a set or a dictionary: what a candidate chose could be slow to hash. Both sides get one canonical
+form, nested tuples with the entries of sets and dictionaries in order.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from graders.sandbox.jail.plain import DEEPEST
+from graders.structured.assignment import best_matching
+
+Numbers = Literal["strict", "equal"]
+Order = Literal["written", "free"]
+Whitespace = Literal["trailing", "exact", "free"]
+
+Tree: TypeAlias = tuple[Any, ...]
+"""A value in canonical form: its rank, then what it holds."""
+
+NONE, BOOL, NUMBER, NAN, TEXT, BYTES, BYTEARRAY, COMPLEX, LIST, TUPLE, SET, FROZENSET, DICT = range(13)
+LISTS = {"list": LIST, "tuple": TUPLE, "set": SET, "frozenset": FROZENSET}
+MATCHED = 64  # entries without an order that are tried against each other, where sorting does not pair them
+STEPS = 200_000  # of one comparison within a tolerance
+DECIMAL = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?", re.ASCII)
+WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+BLANKS = " \t\r\f\v"
+
+
+class Rules(NamedTuple):
+    """What counts as the same. Tolerances are for floats: the larger of `abs_tol` and `rel_tol` times the expected."""
+
+    numbers: Numbers = "strict"
+    order: Order = "written"
+    whitespace: Whitespace = "trailing"
+    rel_tol: float = 0.0
+    abs_tol: float = 0.0
+
+    @property
+    def exact(self) -> bool:
+        return not (self.rel_tol or self.abs_tol)
+
+
+def canonical(data: Any, rules: Rules, depth: int = 0) -> Tree:
+    """The canonical form of an encoded value. Raises ValueError for data that encode none."""
+    kind = type(data)
+    if data is None:
+        return (NONE,)
+    if kind is bool:
+        return BOOL, data
+    if kind is str:
+        return TEXT, data
+    if kind is int or kind is float:
+        return _number(data, rules)
+    if depth > DEEPEST:
+        raise ValueError("nested too deeply")
+    if kind is list:
+        return _entries(LIST, data, rules, depth)
+    if kind is not dict or len(data) != 1:
+        raise ValueError("an object that names no type")
+    ((name, held),) = data.items()
+    if name == "dict":
+        return DICT, tuple(sorted(_pairs(held, rules, depth)))
+    if name in LISTS and type(held) is list:
+        return _entries(LISTS[name], held, rules, depth)
+    if name == "complex" and type(held) is list and len(held) == 2 and all(type(part) is str for part in held):
+        return COMPLEX, *(_number(float(part[:40]), rules) for part in held)
+    if type(held) is str:
+        return _scalar(name, held, rules)
+    raise ValueError(f"no value of the type {name!r:.50}")
+
+
+def _scalar(name: str, held: str, rules: Rules) -> Tree:
+    if name == "str":
+        return TEXT, bytes.fromhex(held).decode("utf-8", "surrogatepass")
+    if name == "int":
+        return _number(int(held, 16), rules)
+    if name == "float" and held in ("nan", "inf", "-inf"):
+        return _number(float(held), rules)
+    if name in ("bytes", "bytearray"):
+        return (BYTES if name == "bytes" else BYTEARRAY), bytes.fromhex(held)
+    raise ValueError(f"no value of the type {name!r:.50}")
+
+
+def _number(value: int | float, rules: Rules) -> Tree:
+    if value != value:
+        return (NAN,)
+    return (NUMBER, value) if rules.numbers == "equal" else (NUMBER, value, type(value).__name__)
+
+
+def _entries(rank: int, held: list[Any], rules: Rules, depth: int) -> Tree:
+    entries = [canonical(entry, rules, depth + 1) for entry in held]
+    return rank, tuple(sorted(entries) if _unordered(rank, rules) else entries)
+
+
+def _unordered(rank: int, rules: Rules) -> bool:
+    return rank in (SET, FROZENSET) or (rank == LIST and rules.order == "free")
+
+
+def _pairs(held: Any, rules: Rules, depth: int) -> Iterator[tuple[Tree, Tree]]:
+    if type(held) is not list:
+        raise ValueError("a dictionary is a list of pairs")
+    for pair in held:
+        if type(pair) is not list or len(pair) != 2:
+            raise ValueError("a dictionary is a list of pairs")
+        yield canonical(pair[0], rules, depth + 1), canonical(pair[1], rules, depth + 1)
+
+
+def size(data: Any, most: int) -> int:
+    """How many values encoded data hold, those inside others included; counted up to one above `most`."""
+    count, left = 0, [data]
+    while left and count <= most:
+        entry = left.pop()
+        count += 1
+        if type(entry) is list:
+            left += entry
+        elif type(entry) is dict:
+            for held in entry.values():
+                left += held if type(held) is list else ()
+    return count
+
+
+class Expected:
+    """An expected value, encoded, ready to be compared with claims. Raises ValueError for data that encode none."""
+
+    def __init__(self, data: Any, rules: Rules) -> None:
+        self.data, self.rules = data, rules
+        self.size = size(data, 2**62)
+        self.tree = canonical(data, rules)
+
+    def is_met_by(self, claim: Any) -> bool:
+        """Whether a claim is the same value under the rules. Raises ValueError for data that encode none.
+
+        It takes time in proportion to the size of what is expected, however large the claim.
+        """
+        if size(claim, self.size) != self.size:
+            return False
+        tree = canonical(claim, self.rules)
+        return tree == self.tree or (not self.rules.exact and _Near(self.rules).holds(self.tree, tree))
+
+
+class _Near:
+    """Equality within a tolerance, of so many steps at most."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.left = STEPS
+
+    def holds(self, expected: Tree, claimed: Tree) -> bool:
+        self.left -= 1
+        rank = expected[0]
+        if rank != claimed[0] or len(expected) != len(claimed) or self.left < 0:
+            return False
+        if rank == NUMBER:
+            return expected[2:] == claimed[2:] and near(expected[1], claimed[1], self.rules)
+        if rank == COMPLEX:
+            return self._all(expected[1:], claimed[1:])
+        if rank == DICT:
+            return len(expected[1]) == len(claimed[1]) and all(
+                key == other and self.holds(value, found)
+                for (key, value), (other, found) in zip(expected[1], claimed[1], strict=True)
+            )
+        if rank in LISTS.values():
+            return self._all(expected[1], claimed[1]) or (
+                _unordered(rank, self.rules) and self._matched(expected[1], claimed[1])
+            )
+        return expected == claimed
+
+    def _all(self, expected: Sequence[Tree], claimed: Sequence[Tree]) -> bool:
+        return len(expected) == len(claimed) and all(map(self.holds, expected, claimed))
+
+    def _matched(self, expected: Sequence[Tree], claimed: Sequence[Tree]) -> bool:
+        count = len(expected)
+        if count != len(claimed) or count > MATCHED:
+            return False
+        fits = [[float(self.holds(one, other)) for other in claimed] for one in expected]
+        return len(best_matching(fits)) == count
+
+
+def near(expected: int | float, claimed: int | float, rules: Rules) -> bool:
+    """Whether two numbers are the same within the tolerance; whole numbers and infinities exactly.
+
+    >>> near(1.0, 1.0005, Rules(abs_tol=0.001)), near(1, 2, Rules(abs_tol=9.0)), near(math.inf, 1.0, Rules(rel_tol=0.5))
+    (True, False, False)
+    """
+    if expected == claimed:
+        return True
+    if type(expected) is int and type(claimed) is int:
+        return False
+    try:
+        goal, found = float(expected), float(claimed)
+    except OverflowError:
+        return False
+    if not (math.isfinite(goal) and math.isfinite(found)):
+        return False
+    return abs(goal - found) <= max(rules.abs_tol, rules.rel_tol * abs(goal))
+
+
+# Printed output
+
+
+def printed_difference(expected: str, printed: str, rules: Rules) -> str:
+    """Where what was printed differs from what is expected, as a clause; "" where it is the same."""
+    if rules.whitespace == "free":
+        wanted, found, what = expected.split(), printed.split(), "word"
+    else:
+        wanted, found, what = _lines(expected, rules), _lines(printed, rules), "line"
+    for number, (line, other) in enumerate(zip(wanted, found, strict=False), start=1):
+        if not (line == other or _same_words(line, other, rules)):
+            return f"{what} {number} of what it printed is {short_text(other)}; expected {short_text(line)}"
+    if len(wanted) != len(found):
+        if not found:
+            return f"it printed nothing; expected {short_text(expected)}"
+        more = f"{len(found):,} {what}{'s' * (len(found) != 1)}"
+        return f"it printed {more} where {len(wanted):,} {'is' if len(wanted) == 1 else 'are'} expected"
+    return ""
+
+
+def _lines(text: str, rules: Rules) -> list[str]:
+    lines = text.split("\n")
+    if rules.whitespace == "exact":
+        return lines
+    lines = [line.rstrip(BLANKS) for line in lines]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _same_words(expected: str, printed: str, rules: Rules) -> bool:
+    """Whether two lines differ only in decimal numbers, and these are within the tolerance."""
+    if rules.exact or len(printed) > 2 * len(expected) + 1000:
+        return False
+    wanted, found = re.split(r"(\s+)", expected), re.split(r"(\s+)", printed)
+    return len(wanted) == len(found) and all(
+        word == other or _near_words(word, other, rules) for word, other in zip(wanted, found, strict=True)
+    )
+
+
+def _near_words(expected: str, printed: str, rules: Rules) -> bool:
+    if not (DECIMAL.fullmatch(expected) and DECIMAL.fullmatch(printed)):
+        return False
+    goal, found = (int(word) if WHOLE.fullmatch(word) else float(word) for word in (expected, printed))
+    return near(goal, found, rules)
+
+
+# What a message shows
+
+
+def short_text(text: str, limit: int = 120) -> str:
+    """A text in quotes, cut to about `limit` characters; nothing in it can break a log."""
+    return repr(text) if len(text) <= limit else f"{text[:limit]!r}…"
+
+
+def shown(data: Any, limit: int = 120) -> str:
+    """Encoded data as Python would write the value, cut to about `limit` characters.
+
+    >>> shown({"tuple": [1, {"set": ["a"]}, {"dict": [[2, {"float": "inf"}]]}]})
+    "(1, {'a'}, {2: inf})"
+    """
+    pieces, length = [], 0
+    for piece in _pieces(data, limit, 0):
+        pieces.append(piece)
+        length += len(piece)
+        if length > limit:
+            return "".join(pieces)[:limit] + "…"
+    return "".join(pieces)
+
+
+BRACKETS = {"tuple": ("(", ")"), "set": ("{", "}"), "frozenset": ("frozenset({", "})")}
+EMPTY = {"tuple": "()", "set": "set()", "frozenset": "frozenset()"}
+
+
+def _pieces(data: Any, limit: int, depth: int) -> Iterator[str]:
+    if depth > DEEPEST:
+        yield "…"
+    elif type(data) is list:
+        yield from _listed("[", data, "]", limit, depth)
+    elif type(data) is str:
+        yield short_text(data, limit)
+    elif type(data) is not dict or len(data) != 1:
+        yield repr(data)[:limit]
+    else:
+        ((name, held),) = data.items()
+        if name in BRACKETS and type(held) is list:
+            opening, closing = BRACKETS[name]
+            closing = ",)" if name == "tuple" and len(held) == 1 else closing
+            yield from _listed(opening, held, closing, limit, depth) if held else (EMPTY[name],)
+        elif name == "dict" and type(held) is list:
+            yield "{"
+            for number, pair in enumerate(held):
+                if type(pair) is list and len(pair) == 2:
+                    yield ", " * bool(number)
+                    yield from _pieces(pair[0], limit, depth + 1)
+                    yield ": "
+                    yield from _pieces(pair[1], limit, depth + 1)
+            yield "}"
+        else:
+            yield _scalar_shown(name, held, limit)
+
+
+def _listed(opening: str, held: list[Any], closing: str, limit: int, depth: int) -> Iterator[str]:
+    yield opening
+    for number, entry in enumerate(held):
+        yield ", " * bool(number)
+        yield from _pieces(entry, limit, depth + 1)
+    yield closing
+
+
+def _scalar_shown(name: str, held: Any, limit: int) -> str:
+    try:
+        if name == "str":
+            return short_text(bytes.fromhex(held).decode("utf-8", "surrogatepass"), limit)
+        if name == "bytes":
+            return repr(bytes.fromhex(held[: 2 * limit]))
+        if name == "bytearray":
+            return repr(bytearray.fromhex(held[: 2 * limit]))
+        if name == "complex":
+            return repr(complex(float(held[0]), float(held[1])))
+        if name == "int":
+            return str(int(held, 16)) if len(held) < 60 else f"{held[:limit]}…"
+    except (ValueError, TypeError, LookupError):
+        pass
+    return str(held)[:limit]

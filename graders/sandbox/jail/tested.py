@@ -1,0 +1,224 @@
+"""An author's tests in a jailed process, with the tested function in another: here it is a name that asks for it."""
+
+from __future__ import annotations
+
+import builtins
+import linecache
+import os
+import reprlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import FunctionType
+from typing import Any
+
+from .plain import NotPlainError, TooDeepError, decoded, encoded
+from .running import MODULE, Channel, Raised, legible, loaded
+
+NAMES = (MODULE, "solution")  # modules that tests may import the function from
+ENDS = (StopIteration, StopAsyncIteration)  # in the tests' own map() they would look like its end
+
+
+class CandidateError(Exception):
+    """The tested function raised what has no name here."""
+
+
+class CandidateGone(BaseException):
+    """The tested function cannot answer: its process has ended, or its code does not load. Tests cannot catch it."""
+
+
+class BrokenTestsError(Exception):
+    """The tests ask what cannot be asked."""
+
+
+class Candidate:
+    """The tested function: a call is a question to whoever holds it."""
+
+    def __init__(self, number: Any, channel: Channel) -> None:
+        self.number, self.channel = number, channel
+        self.asked = 0
+        self.last = ""  # what it answered last
+        self.broken = ""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            question = {
+                "args": [encoded(value) for value in args],
+                "kwargs": {name: encoded(value) for name, value in kwargs.items()},
+            }
+        except TooDeepError as problem:
+            raise CandidateError(str(problem)) from None
+        except NotPlainError as problem:
+            self.broken = self.broken or f"the function is called with {problem}"
+            raise BrokenTestsError(self.broken) from None
+        self.asked += 1
+        self.last = ""
+        self.channel.send({"id": self.number, "ask": self.asked, **question})
+        answer = self.channel.receive()
+        if answer is None:
+            os._exit(1)
+        if "value" not in answer:
+            raise _exception(answer)
+        try:
+            found = decoded(answer["value"])
+        except (ValueError, TypeError, OverflowError, RecursionError) as problem:
+            raise CandidateError(f"sent what is no value: {problem}") from None
+        with suppress(ValueError, MemoryError):  # a number of more digits than Python writes
+            self.last = f" (the last call returned {reprlib.repr(found):.100})"
+        return found
+
+
+def _exception(answer: dict[str, Any]) -> BaseException:
+    """What the function raised, where it is one of Python's own exceptions: tests may expect it."""
+    if "raised" not in answer:
+        return CandidateGone(answer.get("problem", "no answer"))
+    kind = getattr(builtins, answer["raised"], None)
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, ENDS):
+        try:
+            return kind(answer.get("says", ""))
+        except TypeError:  # one that takes more than words
+            pass
+    return CandidateError(answer.get("problem", "no answer"))
+
+
+def tested(message: dict[str, Any], channel: Channel) -> dict[str, Any]:
+    """Each test with its outcome: passed, failed or skipped. `broken` where the tests are at fault."""
+    candidate = Candidate(message["id"], channel)
+    filename = message["filename"]
+    outcomes: list[list[str]] = []
+    try:
+        names = _prepared(message, candidate)
+        outcomes += _at_top_level(message["test"], filename, names, candidate)
+        if not (outcomes and outcomes[0][1] == "failed"):
+            for name, test in _tests(names, candidate):
+                outcomes += _outcomes(name, test, candidate, filename)
+    except BrokenTestsError as problem:
+        return {"broken": legible(str(problem))}
+    if candidate.broken:
+        return {"broken": candidate.broken}
+    return {"tests": [list(map(legible, outcome)) for outcome in outcomes]}
+
+
+def _prepared(message: dict[str, Any], candidate: Candidate) -> dict[str, Any]:
+    """The tests' namespace: what stands before the answer, where that runs by itself, and the names of the function."""
+    try:
+        names = loaded(message["before"], "<prefix>", MODULE)
+    except Raised:  # a beginning that only the answer completes
+        names = loaded("", "<prefix>", MODULE)
+    first, _, method = message["function"].partition(".")
+    if method:
+        names[first] = type(first, (), {method: staticmethod(candidate)})
+    elif first:
+        names[first] = candidate
+    names["candidate"] = candidate
+    for name in NAMES:
+        sys.modules[name] = sys.modules[MODULE]
+    return names
+
+
+def _at_top_level(source: str, filename: str, names: dict[str, Any], candidate: Candidate) -> list[list[str]]:
+    """The module of the tests, run: a test of its own where it calls the function."""
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    try:
+        exec(compile(source, filename, "exec", dont_inherit=True), names)
+    except BaseException as problem:
+        return [["the top level", "failed", _why(problem, candidate, filename)]]
+    return [["the top level", "passed", ""]] if candidate.asked else []
+
+
+def _tests(names: dict[str, Any], candidate: Candidate) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """`check(candidate)`, the functions `test_...`, and unittest's classes."""
+    if callable(check := names.get("check")):
+        yield "check", lambda: check(candidate)
+    for name, value in list(names.items()):
+        if name.startswith("test") and isinstance(value, FunctionType) and value.__module__ == MODULE:
+            yield name, _bound(name, value, candidate)
+    case: Any = getattr(sys.modules.get("unittest"), "TestCase", ())  # the tests have imported it, or have no class
+    for name, value in list(names.items()):
+        if isinstance(value, type) and issubclass(value, case) and value.__module__ == MODULE:
+            yield name, value
+
+
+def _bound(name: str, test: FunctionType, candidate: Candidate) -> Callable[[], Any]:
+    code, given = test.__code__, len(test.__defaults__ or ())
+    wanted = [*code.co_varnames[: code.co_argcount - given]]
+    if wanted not in ([], ["candidate"]):
+        raise BrokenTestsError(f"{name} takes {', '.join(wanted)}; a test may take `candidate`, and nothing else")
+    return (lambda: test(candidate)) if wanted else test
+
+
+def _outcomes(name: str, test: Any, candidate: Candidate, filename: str) -> list[list[str]]:
+    if isinstance(test, type):
+        return _of_class(test, candidate, filename)
+    asked = candidate.asked
+    try:
+        test()
+    except BaseException as problem:
+        if type(problem).__name__ == "SkipTest":
+            return [[name, "skipped", ""]] if candidate.asked > asked else []
+        return [[name, "failed", _why(problem, candidate, filename)]]
+    return [[name, "passed", ""]]
+
+
+def _of_class(case: Any, candidate: Candidate, filename: str) -> list[list[str]]:
+    import unittest
+
+    found: dict[str, list[str]] = {}
+
+    class Record(unittest.TestResult):
+        """The last word on each test, but a failure stands."""
+
+        asked = 0
+
+        def note(self, test: Any, outcome: str, said: str = "") -> None:
+            name = test.id().removeprefix(f"{MODULE}.")
+            if name not in found or found[name][1] == "passed":
+                found[name] = [name, outcome, said]
+
+        def startTest(self, test: Any) -> None:  # noqa: N802 - unittest's own names
+            super().startTest(test)
+            self.asked = candidate.asked
+
+        def addSuccess(self, test: Any) -> None:  # noqa: N802
+            self.note(test, "passed")
+
+        def addError(self, test: Any, err: Any) -> None:  # noqa: N802
+            self.note(test, "failed", _why(err[1], candidate, filename))
+
+        def addFailure(self, test: Any, err: Any) -> None:  # noqa: N802
+            self.note(test, "failed", _why(err[1], candidate, filename))
+
+        def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:  # noqa: N802
+            if err is not None:
+                self.note(test, "failed", _why(err[1], candidate, filename))
+
+        def addSkip(self, test: Any, reason: str) -> None:  # noqa: N802
+            if candidate.asked > self.asked:  # else it is skipped whatever the function does
+                self.note(test, "skipped", reason)
+
+        def addExpectedFailure(self, test: Any, err: Any) -> None:  # noqa: N802
+            self.note(test, "passed")
+
+        def addUnexpectedSuccess(self, test: Any) -> None:  # noqa: N802
+            self.note(test, "failed", "it passed, and should fail")
+
+    record = Record()
+    record.asked = candidate.asked
+    unittest.defaultTestLoader.loadTestsFromTestCase(case).run(record)
+    return list(found.values())
+
+
+def _why(problem: BaseException, candidate: Candidate, filename: str) -> str:
+    """The line of the tests that failed, and what was raised. Raises BrokenTestsError where the tests are at fault."""
+    if candidate.broken:
+        raise BrokenTestsError(candidate.broken)
+    try:
+        lines = [frame.line for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == filename]
+        raised = f"{type(problem).__name__}: {problem}".strip(": ")
+    except BaseException:  # an exception whose own text raises
+        lines, raised = [], type(problem).__name__
+    if not candidate.asked:
+        place = f" in {lines[-1]}" if lines else ""
+        raise BrokenTestsError(f"{raised}{place}") from None
+    return f"{lines[-1]}: {raised}{candidate.last}" if lines else f"{raised}{candidate.last}"

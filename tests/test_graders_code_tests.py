@@ -1,0 +1,218 @@
+"""An author's tests, run where the tested function is not: what they may ask, how they count, who is at fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from graders import Grade, load
+from graders.sandbox.fork_server import ServerFailedError
+from graders.sandbox.pool import RefusedError, pool
+
+try:
+    pool().check()
+except (RefusedError, ServerFailedError, OSError) as problem:  # pragma: no cover
+    pytest.skip(f"no sandbox here: {problem}", allow_module_level=True)
+
+ADD = "def add(a, b):\n    if not isinstance(a, int): raise TypeError('a number')\n    return a + b\n"
+UNITTEST = """
+import unittest
+class Adding(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls): cls.two = 2
+    def test_small(self): self.assertEqual(add(1, self.two), 3)
+    def test_many(self):
+        for n in range(3):
+            with self.subTest(n=n): self.assertEqual(add(n, n), 2 * n)
+    def test_text(self):
+        with self.assertRaisesRegex(TypeError, "a number"): add("a", "b")
+    @unittest.skip("not yet")
+    def test_later(self): self.assertEqual(add(1, 1), 3)
+    @unittest.expectedFailure
+    def test_known(self): self.assertEqual(add(1, 1), 3)
+"""
+CHECK = "METADATA = {}\ndef check(candidate):\n    assert candidate(1, 2) == 3\n    assert candidate(0, 0) == 0\n"
+FUNCTIONS = "def test_small(): assert add(1, 2) == 3\ndef test_zero(candidate): assert candidate(0, 0) == 0\n"
+ASSERTS = "assert add(1, 2) == 3\nassert add(0, 0) == 0\n"
+IMPORTED = "from solution import add as plus\ndef test_it(): assert plus(1, 2) == 3\n"
+
+
+def graded(tests: str, output: str = ADD, **options: Any) -> Grade:
+    return load({"type": "code", "function": "add", "tests": "{{item.tests}}", **options})(output, {"tests": tests})
+
+
+@pytest.mark.parametrize(
+    ("tests", "why"),
+    [
+        (UNITTEST, "passed all 4 tests"),
+        (CHECK, "passed the one test"),
+        (FUNCTIONS, "passed all 2 tests"),
+        (ASSERTS, "passed the one test"),
+        (IMPORTED, "passed the one test"),
+        (CHECK + FUNCTIONS + UNITTEST, "passed all 7 tests"),
+    ],
+)
+def test_honest_code_passes_tests_of_every_shape(tests: str, why: str) -> None:
+    grade = graded(tests)
+    assert (grade.score, grade.why) == (1.0, why)
+
+
+@pytest.mark.parametrize("tests", [UNITTEST, CHECK, FUNCTIONS, ASSERTS, IMPORTED])
+@pytest.mark.parametrize(
+    "output",
+    [
+        "def add(a, b): return a - b",
+        "def add(a, b): return 4",
+        "class E(int):\n    def __eq__(self, other): return True\n    __hash__ = None\ndef add(a, b): return E()",
+        "def add(a, b): raise SystemExit(0)",
+        "import os\nos._exit(0)",
+        "import sys\nsys.exit(0)",
+        "def add(a, b): import os; os._exit(0)",
+        "def add(a, b): raise KeyboardInterrupt",
+        "def add(a, b): raise StopIteration",
+        "import unittest\ndef add(a, b): raise unittest.SkipTest('no')",
+        "def add(a, b):\n    import sys\n    sys.modules['unittest'] = None\n    raise AssertionError",
+        "import builtins\nbuiltins.AssertionError = Exception\ndef add(a, b): return None",
+        "def add(a, b): return object()",
+        "def add(a, b):\n    import os\n    os.write(3, b'\\x00\\x00\\x00\\x02{}')\n    return a + b",
+        "def add(a, b):\n    import os, json\n"
+        "    c = json.dumps({'id': 2, 'tests': [['check', 'passed', '']]}).encode()\n"
+        "    os.write(3, len(c).to_bytes(4, 'big') + c)\n    return None",
+        "def add(a, b):\n    import os\n    os.closerange(3, 9)",
+        "def add(a, b) return a + b",
+        "def plus(a, b): return a + b",
+        "",
+    ],
+)
+def test_no_cheat_passes_a_test(tests: str, output: str) -> None:
+    grade = graded(tests, output)
+    assert grade.score == 0.0, grade.why
+    assert graded(tests, output, partial_credit=1.0).score != 1.0
+
+
+def test_partial_credit_is_the_share_of_tests() -> None:
+    grade = graded(UNITTEST, "def add(a, b): return a + b", partial_credit=1.0)
+    assert grade.score == 0.75  # "a" + "b" raises nothing
+    assert [name for name, part in grade.parts.items() if part.score == 0.0] == ["Adding.test_text"]
+    assert "3 of 4 tests passed; Adding.test_text failed: " in grade.why
+
+
+def test_what_failed_is_told_with_its_line_and_the_last_answer() -> None:
+    grade = graded(CHECK, "def add(a, b): return 3")
+    assert grade.why == (
+        "0 of 1 tests passed; check failed: assert candidate(0, 0) == 0: AssertionError (the last call returned 3)"
+    )
+
+
+@pytest.mark.parametrize("output", [ADD, "def add(a, b) no code", "import os\nos._exit(0)", ""])
+@pytest.mark.parametrize(
+    ("tests", "said"),
+    [
+        ("   ", "the tests are blank"),
+        ("x = 1", "tests: they never call the function, so that any code would pass"),
+        ("def test_it(): pass", "they never call the function"),
+        ("def test_it(:", "they cannot be run: SyntaxError"),
+        ("import no_such_module", "they cannot be run: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def check(candidate):\n    undefined\n", "they cannot be run: NameError: name 'undefined' is not defined in"),
+        ("def test_it(n): assert add(n, 1)", "test_it takes n; a test may take `candidate`, and nothing else"),
+        ("assert add(1, print)", "the function is called with a value of the type builtin_function_or_method"),
+        ("import unittest\nclass T(unittest.TestCase):\n    def test_a(self): undefined", "NameError"),
+        ("import unittest\n@unittest.skip('x')\nclass T(unittest.TestCase):\n    def test_a(self): add(1, 1)",
+         "they never call the function"),
+        ("raise SystemExit(0)", "they cannot be run: SystemExit: 0"),
+        ("import os\nos._exit(0)", "they ended its process without an answer (exit code 0), before they called"),
+        ("assert add(1, 'x' * 2**17)", "they sent an answer of 131,"),
+        ("while True: pass", "they took longer than 1 s, before they called the function"),
+    ],
+)  # fmt: skip
+def test_tests_that_cannot_be_used_are_undecided_whatever_the_output(tests: str, said: str, output: str) -> None:
+    grade = graded(tests, output, timeout_seconds=1.0, output_kb=64)
+    assert grade.score is None, grade.why
+    assert grade.error is not None
+    assert (grade.error.kind, grade.error.fault) == ("invalid_reference", "grader")
+    assert said in grade.why
+
+
+def test_a_test_that_skips_itself_for_what_the_code_answered_has_not_passed() -> None:
+    tests = """
+import unittest
+class T(unittest.TestCase):
+    def test_a(self):
+        if add(1, 2) != 3: self.skipTest("wrong")
+"""
+    assert graded(tests).score == 1.0
+    grade = graded(tests, "def add(a, b): return 0")
+    assert (grade.score, grade.parts["T.test_a"].why) == (0.0, "it skipped itself")
+
+
+def test_tests_know_what_stands_before_the_answer() -> None:
+    prefix = "import math\ndef half(x):\n    return x / 2\ndef add(a, b):\n"
+    whole = "def half(x):\n    return x / 2\n\ndef add(a, b):\n    ''' Adds. '''\n"
+    tests = "def check(f):\n    assert half(f(2, 2)) == 2\n"
+    body = "    return a + b\n"
+    assert graded(tests, body, answer="whole", prefix=whole).score == 1.0
+    broken = graded(tests, body, answer="whole", prefix=prefix)  # only the answer completes it
+    assert broken.score is None
+    assert "they cannot be run: NameError: name 'half' is not defined" in broken.why
+    assert graded(tests, "    pass\n", answer="whole", prefix=whole).score == 0.0
+
+
+def test_a_method_is_tested_through_its_class() -> None:
+    output = "class Solution:\n    def add(self, a, b): return a + b\n"
+    tests = "def test_it(): assert Solution().add(1, 2) == candidate(2, 1) == 3\n"
+    assert load({"type": "code", "function": "Solution.add", "tests": tests})(output).score == 1.0
+
+
+def test_one_process_answers_all_the_calls_of_a_samples_tests() -> None:
+    counting = "calls = 0\ndef add(a, b):\n    global calls\n    calls += 1\n    return calls\n"
+    assert graded("assert [add(0, 0), add(0, 0)] == [1, 2]", counting).score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("def add(a, b):\n    while True: pass", "the code took longer than 1 s"),
+        ("def add(a, b): return list(range(10**5))", "returned an answer of"),
+        ("def add(a, b): return {n: n for n in range(10**5)}", "returned an answer of"),
+        ("import ctypes\ndef add(a, b): ctypes.string_at(0)", "the code crashed (segmentation fault)"),
+    ],
+)
+def test_tests_survive_what_the_code_does(output: str, said: str) -> None:
+    grade = graded(CHECK, output, timeout_seconds=1.0, output_kb=64)
+    assert grade.score == 0.0
+    assert said in grade.why
+
+
+def test_tests_that_an_answer_sends_round_for_ever_are_the_codes_failure() -> None:
+    tests = "def check(f):\n    while f(1, 1) != 2: pass\n"
+    grade = graded(tests, "def add(a, b): return 3", timeout_seconds=0.5)
+    assert grade.score == 0.0
+    assert grade.error is not None
+    assert (grade.error.kind, grade.error.fault) == ("timeout", "candidate")
+
+
+def test_values_of_every_plain_type_pass_both_ways() -> None:
+    tests = """
+VALUES = [1, 2.5, True, None, "a", b"b", (1, (2,)), {3}, frozenset({4}), {"k": [5]}, 10**40, 1j, float("inf")]
+VALUES.append("\\ud800")
+def check(candidate):
+    for value in VALUES:
+        found = candidate(value, b=value)
+        assert found == [value, value] and type(found[0]) is type(value), value
+"""
+    assert graded(tests, "def add(a, b): return [a, b]").score == 1.0
+
+
+def test_tests_and_cases_count_together() -> None:
+    options: dict[str, Any] = {"cases": [{"args": [1, 1], "expected": 2}], "partial_credit": 1.0}
+    assert graded(CHECK, **options).why == "passed all 2 tests and cases"
+    half = graded(CHECK, "def add(a, b): return a * b * 2", **options)
+    assert (half.score, list(half.parts)) == (0.5, ["check", "case 1"])
+    assert graded(CHECK, "def add(a, b): return 2", cases=options["cases"]).why.endswith("1 not run)")
+
+
+def test_a_question_too_large_after_an_answer_is_the_codes_failure() -> None:
+    grade = graded("assert add(add(1, 2) * 10, 0)", "def add(a, b): return 'x' * 60_000", output_kb=64)
+    assert grade.score == 0.0
+    assert "they sent an answer of 600," in grade.why
