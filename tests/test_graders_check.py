@@ -439,6 +439,73 @@ def test_a_check_without_any_gold_answer_says_so_and_is_no_success(tmp_path: Pat
     assert "1 row: gold answers not checked" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("grader", "why"),
+    [
+        (
+            {"type": "code", "function": "{{item.entry}}", "cases": "{{item.cases}}"},
+            "the grader reads {{ item.entry }}, {{ item.cases }}, which tells no output that is right",
+        ),
+        (
+            {"type": "python", "source": "def grade(sample, item):\n    return 0.0\n"},
+            "python is given the whole item and does not tell which of it is the right answer",
+        ),
+        (
+            {"type": "clip", "grader": {"type": "python", "source": "def grade(sample, item):\n    return 0.5\n"}},
+            "python is given the whole item and does not tell which of it is the right answer",
+        ),
+        (
+            {
+                "type": "string_check",
+                "input": "{{sample.output_text}}",
+                "reference": "{{item.entry}}",
+                "operation": "ne",
+            },
+            "the grader reads {{ item.entry }}, which tells no output that is right",
+        ),
+        ({"type": "length", "unit": "words", "max": 5}, "the grader compares the output with nothing of the item"),
+    ],
+)
+def test_why_there_is_no_gold_answer_is_told_by_what_the_grader_reads(
+    grader: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    cases = [{"args": [1], "expected": 1}]
+    (told,) = found(check(load(grader), data(tmp_path, asks("Write it.", entry="same", cases=cases))), "no_gold")
+    assert told.startswith(f"gold answers not checked: {why}; name the right answer with --gold KEY")
+
+
+def test_functions_that_always_return_the_same_are_tried_against_a_code_grader(tmp_path: Path) -> None:
+    grader = load({"type": "code", "function": "{{item.entry}}", "cases": "{{item.cases}}"})
+    weak = asks("Write it.", entry="right", cases=[{"args": [1], "expected": True}, {"args": [2], "expected": True}])
+    fair = asks("Write it.", entry="same", cases=[{"args": [1], "expected": 1}, {"args": [2], "expected": 2}])
+    report = check(grader, data(tmp_path, weak, fair), "")
+    probes = {probe.name: probe for probe in report.probes}
+    if any(probe.undecided for probe in report.probes):
+        pytest.skip("no code can be run here")
+    assert {name: len(probe.full) for name, probe in probes.items() if name.startswith("return ")} == {
+        "return the first case's answer": 1,
+        "return True": 1,
+        "return None": 0,
+    }
+    assert [finding.kind for finding in report.notes] == ["generous"]
+
+
+def test_the_reference_of_a_code_grader_is_its_gold_answer(tmp_path: Path) -> None:
+    solution = "def same(x):\n    return x"
+    grader = load(
+        {
+            "type": "code",
+            "function": "same",
+            "reference": "{{item.solution}}",
+            "arguments": "def arguments(random):\n    return [random.randint(1, 9)]",
+        }
+    )
+    report = check(grader, data(tmp_path, asks("Write it.", solution=solution)))
+    if any(probe.undecided for probe in report.probes):
+        pytest.skip("no code can be run here")
+    assert (report.gold, report.gold_full) == ("{{item.solution}}", 1)
+
+
 def test_options_that_the_definition_lists_are_all_tried_at_once(tmp_path: Path) -> None:
     grader = load({"type": "rank", "reference": "{{item.gene}}", "allowed": "{{item.candidates}}"})
     report = check(grader, data(tmp_path, asks("Which?", gene="B", candidates=["A", "B", "C"])))

@@ -368,6 +368,143 @@ def test_an_output_without_code_is_the_candidates_fault(output: str) -> None:
     assert (grade.score, error_of(grade)) == (0.0, ("sample_parse_error", "candidate"))
 
 
+WRONG = "def add(a, b): return 0\n"
+USAGE = "print(add(1, 2))\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "place"),
+    [
+        (f"```python\n{ADD}```\nUse it:\n```python\n{USAGE}```", "block 1 of 2"),
+        (f"```python\n{ADD}```\nUse it:\n```python\nfrom solution import add\n{USAGE}```", "block 1 of 2"),
+        (f"```python\n{ADD}```\nIt prints:\n```\n3\n```", "block 1 of 2"),
+        (f"```\n{ADD}```\nIt prints:\n```\n3\n```", "block 1 of 2"),
+        (f"```python\n{WRONG}```\nBetter:\n```python\n{ADD}```\n```py\n{USAGE}```", "block 2 of 3"),
+        (f"```\n{WRONG}```\n```python\n{ADD}```\n```\n{WRONG}```", "block 2 of 3"),
+        ("```python\nadd = lambda a, b: a + b\n```\n```python\nassert add(1, 2) == 3\n```", "block 1 of 2"),
+        (f"```js\nadd()\n```\n```python:add.py\n{ADD}```\n```bash\npython add.py\n```", "block 2 of 3"),
+        ("1. So:\n\n    ```python\n    def add(a, b):\n        return a + b\n    ```\n2. Done.", ""),
+        ("- So:\n  ```python\n  def add(a, b):\n      return a + b\n  ```\n", ""),
+        ("So:\n```python\n    def add(a, b):\n        return a + b\n```\n", ""),
+        ("def add(a, b):\n    '''\n    ```\n    add(1, 2)\n    ```\n    '''\n    return a + b\n", ""),
+        ("def add(a, b):\n    return a + b\n'''\n```text\n3\n```\n'''\n", ""),
+    ],
+)
+def test_the_block_that_defines_the_function_counts(output: str, place: str) -> None:
+    grade = adding()(output)
+    assert grade.score == 1.0, grade.why
+    assert grade.why == f"passed all 3 cases; {place} was graded" if place else "passed all 3 cases"
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (f"```python\n{ADD}```\n```python\n{WRONG}```", "block 2 of 2"),
+        (f"```python\n{WRONG}```\n```\n{ADD}```", "block 1 of 2"),
+        (f"```python\n{ADD}```\n```python\nadd = 5\n```", "block 2 of 2"),
+        (f"```python\n{ADD}```\n```python\ndef add(a, b) no code\n```", "block 2 of 2"),
+        ("Here:\n```javascript\nfunction add(a, b) { return a + b }\n```", "the only block is marked javascript"),
+        ("Here:\n```js\nadd\n```\nOr\n```c\nadd\n```", "the blocks are marked js, c"),
+    ],
+)
+def test_several_answers_pay_no_more_than_the_last(output: str, said: str) -> None:
+    grade = adding(partial_credit=1.0)(output)
+    assert grade.score is not None
+    assert grade.score < 1.0
+    assert said in grade.why
+
+
+def test_the_method_is_found_by_its_class() -> None:
+    output = "```python\nclass Solution:\n    def add(self, a, b): return a + b\n```\n"
+    output += "```python\nprint(Solution().add(1, 2))\n```"
+    assert code(function="Solution.add", cases=CASES)(output).score == 1.0
+
+
+PROGRAM = "print(sum(map(int, input().split())))\n"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        f"```python\n{PROGRAM}```\nOutput:\n```\n3\n```",
+        f"```\n{PROGRAM}```\nOutput:\n```\n3\n```",
+        f"```\n{PROGRAM}```\nOutput:\n```\nthe sum is 3\n```",
+        f"```python\nprint(0)\n```\n```python\n{PROGRAM}```",
+        f"```\nprint(0)\n```\n```\n{PROGRAM}```",
+    ],
+)
+def test_what_a_program_printed_is_no_program(output: str) -> None:
+    grade = summing()(output)
+    assert grade.score == 1.0, grade.why
+
+
+def test_a_block_that_completes_the_prefix_counts_where_none_defines_the_function() -> None:
+    grader = adding(prefix="def add(a, b):\n    '''Add.'''\n")
+    assert grader("```python\n    return a * b\n```\n```python\n    return a + b\n```").score == 1.0
+    assert grader(f"```python\n{ADD}```\n```python\n{USAGE}```").score == 1.0
+
+
+@pytest.mark.parametrize("output", ["    return a + b\n", "    return (", "", "    return a - b\n    x = 1 / 0\n"])
+@pytest.mark.parametrize(
+    ("prefix", "said"),
+    [
+        ("def f(x: List[int]): pass\ndef add(a, b):\n", "prefix: it raised NameError: name 'List' is not defined"),
+        ("import numpy\ndef add(a, b):\n", "name its distribution in `packages`"),
+        ("def f(x) return\ndef add(a, b):\n", "prefix: it does not compile: SyntaxError: expected ':' (line 1)"),
+        ("1 / 0\ndef add(a, b):\n    '''Add.'''\n", "prefix: it raised ZeroDivisionError"),
+    ],
+)
+def test_a_prefix_that_fails_by_itself_is_no_fault_of_the_codes(prefix: str, said: str, output: str) -> None:
+    grade = adding(answer="whole", prefix="{{item.prefix}}")(output, {"prefix": prefix})
+    assert (grade.score, error_of(grade)) == (None, ("invalid_reference", "grader")), grade.why
+    assert said in grade.why
+
+
+@pytest.mark.parametrize(
+    ("prefix", "output"),
+    [
+        ("def add(a, b):\n", "    return List\n"),
+        ("def add(a, b):\n", "  return (\n"),
+        ("def add(a, b):\n    '''Add", " no end"),
+        ("def add(a, b=[\n", "1\n"),
+        ("import math\ndef add(a, b):\n    '''Add.'''\n", "    return 1\nraise NameError"),
+        ("try:\n    import numpy\n", "finally:\n    pass\n"),
+        ("x = 'a", "\n"),
+        ("x = inpu", "\n"),
+        ("def add(a, b):\n",
+         "    pass\nimport json, os\nc = json.dumps({'id': 1, 'raised': 'NameError', 'compiles': False,\n"
+         "    'detail': 'File \"<code>\", line 1\\nNameError: x'}).encode()\n"
+         "os.write(3, len(c).to_bytes(4, 'big') + c)\n"),
+    ],
+)  # fmt: skip
+def test_no_code_makes_its_prefix_look_broken(prefix: str, output: str) -> None:
+    grade = adding(answer="whole", prefix=prefix)(output)
+    assert grade.score == 0.0, grade.why
+
+
+def test_a_prefix_without_an_end_of_line_is_whole_before_a_block() -> None:
+    grade = adding(prefix="import numpy")(f"```python\n{ADD}```")
+    assert (grade.score, "prefix: it raised ModuleNotFoundError" in grade.why) == (None, True)
+
+
+def test_the_prefix_of_a_program_may_read_its_input() -> None:
+    cases = [{"stdin": "1 2\n", "stdout": "3\n"}]
+    grader = code(answer="whole", prefix="a, b = map(int, input().split())\n", cases=cases)
+    assert grader("print(a + b)").score == 1.0
+    assert grader("print(a + c)").score == 0.0
+    assert code(answer="whole", prefix="a = no\n", cases=cases)("print(3)").score is None
+
+
+def test_a_module_that_is_missing_points_to_the_packages() -> None:
+    grade = adding()(f"import no_such\n{ADD}")
+    assert (grade.score, "; name its distribution in `packages`" in grade.why) == (0.0, True)
+
+
+def test_each_case_bears_the_time_that_it_took() -> None:
+    grade = adding(cases=CASES[:1])("import time\ndef add(a, b):\n    time.sleep(0.05)\n    return a + b\n")
+    assert grade.parts["case 1"].seconds >= 0.05
+
+
 def test_the_prefix_stands_before_the_answer_as_it_is_written() -> None:
     prompt = 'def add(a, b):\n    """Add."""\n'
     whole = adding(answer="whole", prefix="{{item.prompt}}")
@@ -421,16 +558,27 @@ def test_a_row_with_a_blank_name_holds_a_program() -> None:
     assert grader(ADD, {"name": "add", "cases": CASES}).score == 1.0
 
 
-def test_code_made_for_the_visible_cases_is_told_so() -> None:
+def test_where_all_visible_cases_pass_and_hidden_ones_do_not_both_are_counted() -> None:
     grade = adding(partial_credit=1.0)("def add(a, b): return {(1, 2): 3}.get((a, b), 7)")
     assert grade.score == 0.25
-    assert grade.why.endswith(
-        "all visible cases passed and hidden ones did not: the code looks made for the visible ones"
-    )
+    assert grade.why.endswith("; 1 of 1 visible and 0 of 2 hidden cases passed")
     honest_failure = adding()("def add(a, b): return 7")
     assert "visible" not in honest_failure.why
     hidden_first = adding(cases=[CASES[1], CASES[0]])("def add(a, b): return {(1, 2): 3}.get((a, b), 7)")
-    assert "looks made for the visible ones" in hidden_first.why
+    assert hidden_first.why.endswith("; 1 of 1 visible and 0 of 1 hidden cases passed")
+
+
+def test_after_three_cases_that_took_too_long_the_rest_is_not_run_and_has_failed() -> None:
+    cases = [{"args": [n, 0], "expected": n} for n in range(20)]
+    source = "def add(a, b):\n    while a in (1, 2, 4, 5): pass\n    return a\n"
+    grades = [adding(cases=cases, partial_credit=1.0, timeout_seconds=0.2)(source) for _ in range(2)]
+    assert [grade.score for grade in grades] == pytest.approx([2 / 20] * 2)
+    assert {grade.why for grade in grades} == {
+        "2 of 20 cases passed; case 2 failed: add(1, 0) took longer than 0.2 s; 3 cases took longer than 0.2 s; "
+        "15 were not run"
+    }
+    assert list(grades[0].parts) == [f"case {n}" for n in range(1, 21)]
+    assert grades[0].parts["case 6"].why == "not run after 3 cases that took too long"
 
 
 def test_code_that_can_pass_no_case_is_run_once() -> None:
@@ -453,6 +601,26 @@ def test_a_grade_is_the_same_however_its_cases_are_timed() -> None:
         ({}, "nothing to run the code against; give cases, tests, or arguments with a reference"),
         ({"cases": CASES, "function": "f", "language": "rust"}, "no language 'rust'; known: python"),
         ({"arguments": "x", "function": "f"}, "arguments and reference make cases together"),
+        ({"cases": SUMS, "generated": 5}, "generated and seed have no effect without arguments and a reference"),
+        ({"cases": SUMS, "seed": 5}, "generated and seed have no effect without arguments and a reference"),
+        ({"cases": CASES, "function": "f("}, "function 'f(': it is no name of a function"),
+        ({"tests": "def check(", "function": "f"}, "tests: the source does not compile: '(' was never closed"),
+        ({"tests": " ", "function": "f"}, "tests: the source is blank"),
+        (
+            {"arguments": "def args(r): return [1]", "reference": "x = 1", "function": "f"},
+            "arguments: the source defines no 'arguments'",
+        ),
+        ({"arguments": "def arguments(r): return [1]", "reference": "def f(", "function": "f"}, "reference: the"),
+        ({"cases": "x" * 500, "function": "f"}, "cases: they are no JSON: "),
+        ({"cases": "[5]", "function": "f"}, "cases: case 1: an object is expected, not 5"),
+        ({"cases": "  "}, "nothing to run the code against"),
+        ({"cases": 5}, 'a list of cases is expected, such as [{"args": [2], "expected": 4}]'),
+        ({"cases": {}}, "a list of cases is expected, such as"),
+        ({"cases": {"inputs": [], "outputs": []}}, "each inputs beside outputs? see the page"),
+        ({"test_cases": SUMS}, "unknown key 'test_cases'; did you mean 'cases'?"),
+        ({"cases": CASES, "entry_point": "f"}, "unknown key 'entry_point'; did you mean 'function'?"),
+        ({"cases": SUMS, "time_limit": 3}, "unknown key 'time_limit'; did you mean 'timeout_seconds'?"),
+        ({"cases": SUMS, "sequences": "loose"}, "sequences"),
         ({"tests": "x"}, "tests call a function; name it in `function`"),
         ({"cases": "{{sample.output_text}}"}, "the sample must not have a say in what is expected of it"),
         ({"cases": CASES, "function": "{{sample.output_json.f}}"}, "the sample must not have a say"),
@@ -469,6 +637,39 @@ def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any], said:
     with pytest.raises(ValueError, match=r"^grader 'code': ") as caught:
         code(**options)
     assert said in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_what_a_template_fills_is_checked_with_the_item_alone() -> None:
+    grader = code(function="{{item.f}}", tests="{{item.t}}", cases="{{item.c}}")
+    assert grader(ADD, {"f": "add", "t": "def check(f):\n    assert f(1, 2) == 3\n", "c": " "}).score == 1.0
+    blank = grader(ADD, {"f": "add", "t": " ", "c": " "})
+    assert (blank.score, blank.why) == (None, "tests: the tests are blank, and there are no cases")
+    assert grader(ADD, {"f": "a b", "t": "x", "c": ""}).why.startswith("function 'a b': it is no name of a function")
+    assert grader(ADD, {"f": "", "t": "x", "c": ""}).why.startswith("function '': tests call a function")
+    assert adding(cases="{{item.c}}")(ADD, {"c": " "}).why.startswith("cases: they are blank")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("json", "package 'json' is in the standard library, which code may always import: leave it out"),
+        ("numpy>=1", "package 'numpy>=1' is not a distribution's name: write the name alone, 'numpy'"),
+        ("_pytest", "package '_pytest' is not a distribution's name"),
+        ("attr; rm", "write the name alone, 'attr'"),
+        ("pluggy.hooks", "is not installed here: pip install pluggy.hooks, or leave it out; if that is the name that"),
+    ],
+)
+def test_a_package_is_named_as_its_distribution_is(name: str, said: str) -> None:
+    with pytest.raises(ValueError, match=r"^package ") as caught:
+        adding(packages=[name]).check_ready()
+    assert said in str(caught.value)
+
+
+def test_a_package_named_as_it_is_imported_is_told_its_distribution() -> None:
+    pytest.importorskip("yaml")
+    with pytest.raises(ValueError, match="is the name that code imports; the distribution is called 'PyYAML'"):
+        adding(packages=["yaml"]).check_ready()
 
 
 def test_packages_are_importable_and_nothing_else_that_is_installed_is() -> None:

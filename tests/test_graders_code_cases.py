@@ -50,6 +50,13 @@ def test_arguments_are_plain_json_or_bear_their_types(row: dict[str, Any], args:
     [
         (5, "f", "a list of cases is expected"),
         ({"args": []}, "f", "a list of cases is expected"),
+        ({"inputs": [[1]], "outputs": [2]}, "f", "each inputs beside outputs? see the page of this grader"),
+        (" ", "f", "they are blank"),
+        ("[" + "1, " * 500, "f", "given '[1, 1, 1"),
+        ([{"input": [1], "output": 2}], "f", "case 1: unknown key 'input'; did you mean 'args'?"),
+        ([{"args": [1], "output": 2}], "f", "case 1: unknown key 'output'; did you mean 'expected'?"),
+        ([{"input": "1", "output": "2"}], "", "case 1: unknown key 'input'; did you mean 'stdin'?"),
+        ([{"stdin": "1", "output": "2"}], "", "case 1: unknown key 'output'; did you mean 'stdout'?"),
         ("[", "f", "they are no JSON"),
         ('[{"expected": NaN}]', "f", "they are no JSON: NaN is not JSON"),
         ('[{"expected": 1, "expected": 2}]', "f", "the key 'expected' stands twice"),
@@ -88,6 +95,29 @@ def test_a_case_that_cannot_be_used_is_refused_with_its_place(given: Any, functi
         read(given, function)
     assert said in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("row", "claim", "said"),
+    [
+        ({"expected": 2}, 2.0, 'returned 2.0; expected 2 (numbers="equal" takes either)'),
+        ({"expected": 2}, 3.0, "returned 3.0; expected 2"),
+        ({"expected": 1}, True, "returned True; expected 1"),
+        ({"expected": [1, [2]]}, [1, {"tuple": [2]}], 'expected [1, [2]] (a list and a tuple differ: sequences="equal" '
+         "takes either, expected_typed says which)"),
+        ({"expected": [1, 2]}, {"tuple": [1, 2.0]}, '(numbers="equal" with sequences="equal" takes either)'),
+        ({"expected": {"1": [2]}}, {"dict": [[1, [2]]]},
+         "(keys of a JSON object are text: expected_typed holds others)"),
+        ({"expected": {"1": 2}}, {"dict": [[1, 3]]}, "returned {1: 3}; expected {'1': 2}"),
+        ({"expected_typed": {"set": [1]}}, [1], "returned [1]; expected {1}"),
+    ],
+)  # fmt: skip
+def test_a_case_that_fails_by_strictness_alone_names_what_would_let_it_pass(
+    row: dict[str, Any], claim: Any, said: str
+) -> None:
+    (case,) = read([row])
+    failure = case.task.failure(claim)
+    assert failure.endswith(said)
 
 
 def test_a_deep_value_is_refused_and_breaks_nothing() -> None:

@@ -72,6 +72,33 @@ def test_it_agrees_with_pythons_own_equality_of_values_of_equal_types(one: Any, 
     assert not same(one, other) or same(other, one)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ([1, 2], (1, 2), True),
+        ({"a": [(1,), [2]]}, {"a": [[1], (2,)]}, True),
+        ([1, 2], (2, 1), False),
+        ([1], {1}, False),
+        ((1,), frozenset({1}), False),
+        ({(1, 2): [3]}, {(1, 2): (3,)}, True),
+        ({(1, 2): 3}, {(2, 1): 3}, False),
+        ([1], (1.0,), False),
+    ],
+)
+def test_a_tuple_is_a_list_where_sequences_are_equal(one: Any, other: Any, alike: bool) -> None:
+    equal = Rules(sequences="equal")
+    assert (same(one, other, equal), same(other, one, equal)) == (alike, alike)
+    assert not same(one, other)
+    assert same([1.0, (2.0,)], (1.001, [2.0]), Rules(sequences="equal", abs_tol=0.01))
+
+
+def test_a_free_order_is_no_order_of_tuples_that_are_hashed() -> None:
+    rules = Rules(sequences="equal", order="free")
+    assert same((1, 2), [2, 1], rules)
+    assert not same({(1, 2)}, {(2, 1)}, rules)
+    assert not same({(1, 2): 3}, {(2, 1): 3}, rules)
+
+
 @given(st.lists(hashable, max_size=6), st.randoms())
 @settings(max_examples=200)
 def test_a_free_order_is_any_order_of_the_same_entries(entries: list[Any], rng: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from graders import Grade, load
 from graders.code import generated
+from graders.code.checks import check_source
 from graders.sandbox.fork_server import ServerFailedError
 from graders.sandbox.pool import RefusedError, pool
 
@@ -26,12 +27,17 @@ def graded(output: str = ADD, **options: Any) -> Grade:
     return load(wire)(output)
 
 
+def graded_of_item(output: str, **item: str) -> Grade:
+    wire = {"type": "code", "function": "add", "arguments": "{{item.arguments}}", "reference": "{{item.reference}}"}
+    return load({**wire, "timeout_seconds": 0.5})(output, {"arguments": DRAWN, "reference": ADD, **item})
+
+
 def test_honest_code_passes_generated_cases_and_a_table_does_not() -> None:
     assert graded().why == "passed all 20 cases"
     table = graded("def add(a, b): return {(1, 2): 3}[a, b]", cases=[{"args": [1, 2], "expected": 3, "visible": True}])
     assert table.score == 0.0
     assert "generated 1 failed: add(" in table.why
-    assert "looks made for the visible ones" in table.why
+    assert "1 of 1 visible and 0 of 1 hidden cases passed" in table.why
 
 
 def test_generated_cases_depend_on_the_seed_alone() -> None:
@@ -92,7 +98,11 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"arguments": "x = 1"}, "arguments: the source returned the code defines no 'arguments'"),
+        ({"arguments": "x = 1"}, "arguments: it defines no 'arguments'"),
+        ({"arguments": " "}, "arguments: the source is blank"),
+        ({"reference": " "}, "reference: the source is blank"),
+        ({"arguments": "arguments = [1, 2]"},
+         "arguments: `arguments` must be a function or a hypothesis strategy, not a value of the type list"),
         ({"arguments": "def arguments(rng) return"}, "arguments: the source does not compile: SyntaxError"),
         ({"arguments": "def arguments(rng): return 1 / 0"}, "arguments: the source raised ZeroDivisionError"),
         ({"arguments": "def arguments(rng): return 5"}, "`arguments` gave a value of the type int"),
@@ -101,14 +111,43 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"reference": "def add(a, b): return a / 0"}, "reference: for the arguments ["),
         ({"reference": "def sub(a, b): return 0"}, "it defines no 'add'; it defines sub"),
         ({"reference": "def add(a, b): yield 0"}, "it returned a value of the type generator"),
-        ({"reference": "while True: pass"}, "it took longer than 0.5 s"),
+        ({"reference": "while True: pass"},
+         "it took longer than 0.5 s (timeout_seconds holds for the reference too)"),
     ],
-)
+)  # fmt: skip
 def test_arguments_or_a_reference_that_cannot_be_used_leave_the_grade_undecided(
     options: dict[str, Any], said: str, output: str
 ) -> None:
-    grade = graded(output, timeout_seconds=0.5, **options)
+    grade = graded_of_item(output, **options)
     assert grade.score is None
     assert grade.error is not None
     assert (grade.error.kind, grade.error.fault) == ("invalid_reference", "grader")
     assert said in grade.why
+
+
+def test_a_strategy_of_what_is_no_list_is_told() -> None:
+    pytest.importorskip("hypothesis")
+    ints = "from hypothesis import strategies as st\narguments = st.integers()\n"
+    assert "`arguments` gave a value of the type int; it must give a list, of one call" in graded(arguments=ints).why
+
+
+def test_arguments_have_a_time_of_their_own_which_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generated, "DRAW_SECONDS", 0.3)
+    grade = graded_of_item(ADD, arguments="def arguments(rng):\n    while True: pass\n")
+    assert "arguments: the source took longer than 0.3 s, the most that drawing the arguments may take" in grade.why
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "arguments = print",
+        "from helpers import arguments",
+        "from helpers import *",
+        "import helpers as arguments",
+        "if 1:\n    def arguments(rng): return []",
+        "globals()['arguments'] = print",
+        "arguments, x = print, '\\d'",
+    ],
+)
+def test_a_source_may_define_arguments_in_any_way(source: str) -> None:
+    check_source(source, "arguments")

@@ -216,3 +216,87 @@ def test_a_question_too_large_after_an_answer_is_the_codes_failure() -> None:
     grade = graded("assert add(add(1, 2) * 10, 0)", "def add(a, b): return 'x' * 60_000", output_kb=64)
     assert grade.score == 0.0
     assert "they sent an answer of 600," in grade.why
+
+
+@pytest.mark.parametrize("output", [ADD, "def add(a, b): return 0"])
+@pytest.mark.parametrize(
+    ("tests", "said"),
+    [
+        ("def check(f):\n    assert f(1, 2) is not g\n",
+         "NameError: name 'g' is not defined in assert f(1, 2) is not g"),
+        ("import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        add\n        g(1)\n",
+         "tests can call one function, add: g is not there"),
+        ("from solution import add, g", "cannot import name 'g'"),
+        ("def check(f):\n    s = add()\n    s.push(1)\n    assert s.pop() == 1\n",
+         "tests can call one function, and what add returns is plain data, without .push"),
+        ("async def test_it(): assert add(1, 2) == 3", "async tests are not run; use unittest.IsolatedAsyncioTestCase"),
+        ("async def check(f): assert f(1, 2) == 3", "async tests are not run"),
+        ("import unittest\nclass T(unittest.TestCase):\n    async def test_a(self): self.assertEqual(add(1, 2), 3)",
+         "T.test_a is async"),
+        ("def test_it():\n    assert add(1, 2) == 3\n    yield\n", "test_it holds `yield`"),
+        ("import no_such", "name its distribution in `packages`"),
+    ],
+)  # fmt: skip
+def test_tests_that_ask_for_more_than_a_function_are_undecided(tests: str, said: str, output: str) -> None:
+    grade = graded(tests, output)
+    assert grade.error is not None, grade.why
+    assert (grade.error.kind, grade.error.fault) == ("invalid_reference", "grader"), grade.why
+    assert said in grade.why
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "def check(f):\n    try: r = f(1, 2)\n    except Exception: pass\n    assert r == 3\n",
+        "try: r = add(1, 2)\nexcept Exception: pass\nassert r == 3\n",
+        "for n in add(1, 2): last = n\nassert last == 3\n",
+        "if add(1, 2) == 3: ok = 1\nassert ok\n",
+        "try: assert add(1, 2) == 3\nexcept Exception as e: raise type(e)(str(e))\n",
+        "def check(f):\n    try: f(1, 2)\n    except Exception as e: raise e\n    assert f(1, 2) == 3\n",
+        "def check(f):\n    assert f(1, 2).bit_length() == 2\n",
+        "def check(f):\n    r = f(1, 2)\n    r = r.tolist() if hasattr(r, 'tolist') else r\n    assert r == 3\n",
+        "r = add(1, 2)\nr = [r]\nassert r[0].real == 3\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "output",
+    [
+        "def add(a, b): raise NameError(\"name 'g' is not defined\")",
+        "def add(a, b): return g",
+        "def add(a, b): return []",
+        "def add(a, b): return None",
+        "class add:\n    def __init__(self, a, b): pass",
+        "def add(a, b): raise ImportError('cannot import name')",
+        "raise NameError",
+    ],
+)
+def test_no_code_makes_the_tests_look_broken(tests: str, output: str) -> None:
+    grade = graded(tests, output)
+    assert grade.score == 0.0, grade.why
+
+
+def test_a_class_in_the_prefix_is_no_function() -> None:
+    prefix = "class Stack:\n    def __init__(self):\n        self.items = []\n"
+    tests = "def check(c):\n    assert c() is not None\n"
+    grade = graded(tests, "    def push(self): pass\n", function="Stack", prefix=prefix, answer="whole")
+    assert (grade.score, "Stack is a class" in grade.why) == (None, True)
+
+
+def test_async_methods_of_unittests_own_class_are_run() -> None:
+    tests = "import unittest\nclass T(unittest.IsolatedAsyncioTestCase):\n"
+    tests += "    async def test_a(self): self.assertEqual(add(1, 2), 3)\n"
+    assert graded(tests).score == 1.0
+    assert graded(tests, "def add(a, b): return 4").score == 0.0
+
+
+@pytest.mark.parametrize("end", ["unittest.main()", "if __name__ == '__main__':\n    unittest.main()"])
+def test_the_call_that_runs_unittest_is_ignored(end: str) -> None:
+    grade = graded(f"{UNITTEST}\n{end}\n")
+    assert (grade.score, grade.why) == (1.0, "passed all 4 tests")
+
+
+def test_a_list_of_texts_is_joined_into_tests() -> None:
+    grader = load({"type": "code", "function": "add", "tests": "{{item.test_list}}"})
+    item = {"test_list": ["assert add(1, 2) == 3", "assert add(0, 0) == 0"]}
+    assert grader(ADD, item).score == 1.0
+    assert grader("def add(a, b): return 3", item).score == 0.0

@@ -99,12 +99,56 @@ def test_the_job_the_service_returns_gives_the_same_grader() -> None:
 
 
 @pytest.mark.parametrize(
-    "request_body", [{"grader": STRING}, {"grader": STRING, "model_sample": "x", "item": {"gene": "x"}}]
+    ("request_body", "what", "rows"),
+    [
+        ({"grader": STRING}, "a request to validate a grader of OpenAI's", {}),
+        (
+            {"grader": STRING, "model_sample": "x", "item": {"gene": "x"}},
+            "a request to run a grader of OpenAI's",
+            {"rows": [{"item": {"gene": "x"}, "sample": {"output_text": "x"}}]},
+        ),
+        (
+            {"grader": STRING, "model_sample": "x"},
+            "a request to run a grader of OpenAI's",
+            {"rows": [{"item": {}, "sample": {"output_text": "x"}}]},
+        ),
+    ],
 )
-def test_a_request_to_run_or_validate_a_grader_gives_it_too(request_body: dict[str, Any]) -> None:
+def test_a_request_to_run_or_validate_a_grader_gives_it_and_its_row(
+    request_body: dict[str, Any], what: str, rows: dict[str, Any]
+) -> None:
     converted = from_job(request_body)
+    assert converted.source == what
     assert converted.graders == {"exact": load(STRING)}
+    assert converted.rows == rows
     assert converted.not_carried == []
+
+
+@pytest.mark.parametrize(
+    ("more", "lost"),
+    [
+        ({"item": {"gene": "x"}}, {"item": "a row needs an output beside it, a text in `model_sample`"}),
+        ({"model_sample": ["x"]}, {"model_sample": "the output of a row is a text"}),
+        ({"model_sample": "x", "item": "y"}, {"item": "an item is an object; the row has an empty one"}),
+        ({"model_sample": "x", "trace": 1}, {"trace": "no such key of a request to run a grader of OpenAI's is known"}),
+    ],
+)
+def test_what_a_request_to_run_a_grader_holds_and_no_row_can_is_listed(more: Any, lost: dict[str, str]) -> None:
+    assert {remark.place: remark.why for remark in from_job({"grader": STRING, **more}).not_carried} == lost
+
+
+def test_the_row_of_a_request_to_run_a_grader_can_be_graded(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"grader": STRING, "model_sample": "x", "item": {"gene": "x"}}))
+    done = CliRunner().invoke(app, ["convert", str(tmp_path / "run.json"), "-o", str(tmp_path / "out")])
+    assert "run.json is a request to run a grader of OpenAI's" in done.stdout
+    done = CliRunner().invoke(
+        app,
+        [
+            *("grade", str(tmp_path / "out" / "exact.json"), str(tmp_path / "out" / "rows.jsonl")),
+            *("-o", str(tmp_path / "grades.jsonl")),
+        ],
+    )
+    assert done.exit_code == 0, done.output
 
 
 def test_a_key_no_job_has_is_listed_too() -> None:

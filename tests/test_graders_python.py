@@ -8,6 +8,7 @@ import pytest
 
 from graders import Sample, load
 from graders.code.python import Python
+from graders.composite import GraderWarning
 
 GOOD = "def grade(sample, item):\n    return 1.0\n"
 MAX_SOURCE_BYTES = 256 * 1024
@@ -67,8 +68,8 @@ def test_loading_runs_nothing_and_any_finite_number_may_come_out() -> None:
         "try:\n    import numpy\n    def grade(a, b): return 1\nexcept ImportError:\n    def grade(a, b): return 0\n",
         "if True:\n    def grade(sample, item): return 1.0\n",
         "import functools\n@functools.cache\ndef grade(*args): return 1.0\n",  # a decorator may change what it takes
-        "from helpers import grade\n",
-        "from helpers import *\n",
+        "from functools import partial as grade\n",
+        "from operator import *\n",
         "from functools import partial\ndef f(a, b, c): return 1.0\ngrade = partial(f, c=1)\n",
         "class G:\n    def __call__(self, sample, item): return 1.0\ngrade = G()\n",
         "import re\nP = re.compile('\\d')\n" + GOOD,  # an odd escape is a warning of Python's, not ours
@@ -78,6 +79,12 @@ def test_loading_runs_nothing_and_any_finite_number_may_come_out() -> None:
 )
 def test_source_that_defines_grade_loads(source: str) -> None:
     assert python(source).source == source
+
+
+@pytest.mark.parametrize("source", ["from helpers import grade\n", "from helpers import *\n"])
+def test_source_that_takes_grade_from_a_module_loads_and_warns_where_that_is_not_installed(source: str) -> None:
+    with pytest.warns(GraderWarning, match="the source imports helpers, which is not installed here"):
+        assert python(source).source == source
 
 
 @pytest.mark.parametrize(

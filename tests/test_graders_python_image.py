@@ -63,21 +63,33 @@ def test_a_package_of_the_image_that_is_not_installed_is_named_when_the_grader_l
     line: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image, "_is_there", lambda root, folders: False)
-    said = f"holds \\({package}\\) and which is not installed here, so no call can succeed"
-    with pytest.warns(GraderWarning, match=said):
-        load({"type": "python", "source": f"{line}\n{GRADE}", "image_tag": TAG})
+    said = (
+        rf"not installed here, so a call that needs it cannot succeed \(OpenAI's image holds {package}\); pip install"
+    )
+    for tag in ({}, {"image_tag": TAG}):
+        with pytest.warns(GraderWarning, match=said):
+            load({"type": "python", "source": f"{line}\n{GRADE}", **tag})
+
+
+def test_a_package_that_no_image_holds_and_that_is_not_installed_is_named_too() -> None:
+    with pytest.warns(GraderWarning, match="imports nowhere_at_all, which is not installed here") as told:
+        load({"type": "python", "source": f"import os.path, nowhere_at_all.inner\n{GRADE}"})
+    assert len(told) == 1
+    assert "image" not in str(told[0].message)
 
 
 @pytest.mark.parametrize(
     ("source", "tag"),
     [
-        ("import rdkit\n", None),
+        ("if TYPE_CHECKING:\n    import rdkit\n", None),
+        ("import typing\nif typing.TYPE_CHECKING:\n    import rdkit\n", TAG),
+        ("import __main__, __future__\n", None),
         ("try:\n    import rdkit\nexcept ImportError:\n    rdkit = None\n", TAG),
         ("import json, re\n", TAG),
         ("from . import rdkit\n", TAG),
     ],
 )
-def test_an_import_that_may_fail_or_of_a_grader_without_an_image_is_no_matter(
+def test_an_import_that_may_fail_or_is_the_librarys_is_no_matter(
     source: str, tag: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image, "_is_there", lambda root, folders: False)
@@ -87,7 +99,7 @@ def test_an_import_that_may_fail_or_of_a_grader_without_an_image_is_no_matter(
 
 
 def test_what_is_installed_is_not_missing() -> None:
-    assert missing_packages(ast.parse("import pydantic, numpy"), TAG) == []
+    assert missing_packages(ast.parse("import pydantic, numpy, json"), TAG) == []
 
 
 def test_installed_packages_are_imported_ahead_and_nothing_private_is() -> None:

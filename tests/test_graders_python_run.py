@@ -215,6 +215,7 @@ def test_what_the_exception_came_of_is_told_too() -> None:
     assert "direct cause" in why
 
 
+@pytest.mark.filterwarnings("ignore:.*nowhere_at_all:graders.composite.GraderWarning")
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -366,6 +367,44 @@ def test_a_sample_that_a_source_runs_cannot_change_the_score_of_another() -> Non
     takes_over = "def grade(sample, item):\n    return 1.0"
     grades = grader.call_batch([(takes_over, {}), ("x = 1", {}), ("y = 2", {})])
     assert [grade.score for grade in grades] == [0.0, 0.0, 0.0]
+
+
+READS_WITH_SYMPY = [
+    "import sympy\ndef grade(s, i):\n    return float(sympy.simplify(s['output_text']) == 4)\n",
+    "from sympy import S\ndef grade(s, i):\n    return float(S(s['output_text']) == 4)\n",
+    "import sympy as sym\ndef grade(s, i):\n    return float(sym.sympify(s['output_text']) == 4)\n",
+    "import sympy.parsing.sympy_parser as p\ndef grade(s, i):\n    return float(p.parse_expr(s['output_text']) == 4)\n",
+    "from builtins import eval as ev\ndef grade(s, i):\n    return float(ev(s['output_text']) == 4)\n",
+    "import pickle\ndef grade(s, i):\n    return float(pickle.loads(s['output_text'].encode('latin-1')) == 4)\n",
+    "def grade(s, i):\n    return float(__builtins__['eval'](s['output_text']) == 4)\n",
+]
+
+
+@pytest.mark.parametrize("source", READS_WITH_SYMPY)
+@pytest.mark.filterwarnings("ignore::graders.composite.GraderWarning")
+def test_no_other_name_for_what_runs_texts_lets_a_sample_change_the_score_of_another(source: str) -> None:
+    if "sympy" in source:
+        pytest.importorskip("sympy")
+    takes_over = "exec(\"import sys; sys.modules['submission'].grade = lambda s, i: 1.0\")"
+    if "pickle" in source:
+        takes_over = f"cbuiltins\nexec\n(S{takes_over[5:-1]}\ntR."
+    grader = python(source)
+    grades = grader.call_batch([(text, {}) for text in (takes_over, "5", "wrong", "7")])
+    assert all(grade.score != 1.0 for grade in grades), [grade.score for grade in grades]
+    assert grader("9", {}).score != 1.0
+
+
+def test_what_a_source_raises_is_shown_without_signs_that_a_terminal_obeys() -> None:
+    raises = "def grade(s, i):\n    raise type('\\x1b[2J' + 'A' * 50_000, (Exception,), {})('\\x1b]0;x\\x07')\n"
+    grade = python(raises)("x", {})
+    assert "\x1b" not in grade.why
+    assert "\x07" not in grade.why
+    assert len(grade.why) < 6_000
+
+
+@pytest.mark.parametrize("item", [{"d": {1: "a", "1": "b"}}, {"d": {None: 1, "null": 2}}, {"d": {True: 1, "true": 2}}])
+def test_keys_that_are_one_key_in_json_do_not_end_the_process(item: dict[str, Any]) -> None:
+    assert python("def grade(s, i):\n    return float(len(i['d']))\n")("x", item).score == 1.0
 
 
 # Hostile outputs

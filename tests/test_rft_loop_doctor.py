@@ -59,7 +59,13 @@ def test_its_json_holds_what_its_text_tells() -> None:
 @needs_s2
 @pytest.mark.parametrize(
     ("without", "level"),
-    [(("namespaces",), "S2"), (("landlock",), "S1"), (("seccomp",), "S0"), (("rlimits",), "S0")],
+    [
+        (("namespaces",), "S2"),
+        (("private_uid",), "S3"),
+        (("landlock",), "S1"),
+        (("seccomp",), "S0"),
+        (("rlimits",), "S0"),
+    ],
 )
 def test_a_missing_layer_is_named_with_its_reason_and_its_remedy(without: tuple[str, ...], level: str) -> None:
     code, sandbox = told(without)
@@ -89,6 +95,40 @@ def test_an_accepted_weakness_is_no_failure() -> None:
     code, sandbox = told(("landlock",), accept="S1")
     assert code == 0
     assert (sandbox["level"], sandbox["sufficient"], sandbox["problem"]) == ("S1", True, "")
+    assert sandbox["override"]
+
+
+@needs_s2
+@pytest.mark.parametrize(
+    ("without", "accept", "says"),
+    [
+        (
+            (),
+            "S0",
+            "S0 or better is accepted. This is an override (ASSAY_ACCEPT_SANDBOX): S2 is what is needed without ",
+        ),
+        (("landlock",), "S1", "it, and is not reached: each grade made here says so\n"),
+        (("namespaces",), "S1", "it, and is reached\n"),
+    ],
+)
+def test_an_override_is_called_one(without: tuple[str, ...], accept: str, says: str) -> None:
+    with use(Pool(SandboxSettings(accept=accept), without)):
+        assert says in CliRunner().invoke(app, ["doctor"]).stdout
+
+
+@needs_s2
+def test_what_is_accepted_by_default_is_no_override() -> None:
+    assert not told((), accept="S2")[1]["override"]
+    with use(Pool(SandboxSettings())):
+        assert "override" not in CliRunner().invoke(app, ["doctor"]).stdout
+
+
+@needs_s2
+def test_a_layer_that_no_level_needs_says_so_with_its_reason_and_what_to_do() -> None:
+    with use(Pool(SandboxSettings(), ("private_uid",))):
+        text = CliRunner().invoke(app, ["doctor"]).stdout
+    (line,) = [line for line in text.splitlines() if line.startswith("private_uid")]
+    assert "  missing  needed for no level; switched off. What to do: nothing, since every level" in line
 
 
 def test_packages_that_differ_from_openais_image_are_told_with_both_versions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ KEYS = {
     "call": ("args", "args_typed", "kwargs", "kwargs_typed", "expected", "expected_typed", "name", "weight", "visible"),
     "program": ("stdin", "stdout", "name", "weight", "visible"),
 }
+SHAPE = '[{"args": [2], "expected": 4}] or, of programs, [{"stdin": "2", "stdout": "4"}]'
+GIVEN, WANTED = ("input", "inputs", "arguments"), ("output", "outputs", "answer", "result")  # others' names
 
 
 class Call(NamedTuple):
@@ -40,7 +42,8 @@ class Call(NamedTuple):
         returned, expected = shown(claim), shown(self.expected.data)
         if returned == expected:
             return f"returned what differs from the expected value behind {returned}"
-        return f"returned {returned}; expected {expected}"
+        hint = self.expected.hint(claim)
+        return f"returned {returned}; expected {expected}{f' ({hint})' if hint else ''}"
 
     def told(self, failure: str) -> str:
         given = [shown(arg, 80) for arg in self.args]
@@ -81,12 +84,13 @@ def read_cases(given: Any, function: str, rules: Rules, longest: int) -> list[Ca
     Raises ValueError naming the case that cannot be used.
     """
     if isinstance(given, str):
+        if not given.strip():
+            raise ValueError("they are blank; give the row its cases, or leave the row out")
         try:
             given = read_json(given)
         except ValueError as problem:
-            raise ValueError(f"they are no JSON: {problem}") from None
-    if not isinstance(given, list | tuple):
-        raise ValueError("a list of cases is expected")
+            raise ValueError(f"they are no JSON: {problem}; given {short(given)}") from None
+    check_shape(given)
     if not given:
         raise ValueError("there are none; give the row its cases, or leave the row out")
     if len(given) > MOST:
@@ -94,6 +98,15 @@ def read_cases(given: Any, function: str, rules: Rules, longest: int) -> list[Ca
     cases = [_case(number, row, function, rules, longest) for number, row in enumerate(given, start=1)]
     check_names(case.name for case in cases)
     return cases
+
+
+def check_shape(given: Any) -> None:
+    """Raise ValueError where cases are no list."""
+    if not isinstance(given, list | tuple):
+        hint = ", each inputs beside outputs? see the page of this grader" * (
+            isinstance(given, Mapping) and {"inputs", "outputs"} <= given.keys()
+        )
+        raise ValueError(f"a list of cases is expected, such as {SHAPE}, not {short(given)}{hint}")
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -113,7 +126,7 @@ def _case(number: int, row: Any, function: str, rules: Rules, longest: int) -> C
         if key not in keys:
             other = key in KEYS["program" if function else "call"]
             hint = "that is for functions; name one in `function`" if other and not function else ""
-            hint = hint or ("that is for programs, without `function`" if other else nearest(str(key), keys))
+            hint = hint or ("that is for programs, without `function`" if other else _hint(str(key), keys))
             raise ValueError(f"{place}: unknown key {short(key)}; {hint}")
     try:
         task = _call(row, function, rules) if function else _program(row, rules, longest)
@@ -123,6 +136,13 @@ def _case(number: int, row: Any, function: str, rules: Rules, longest: int) -> C
         return Case(name, task, _weight(row.get("weight", 1.0)), _flag(row.get("visible", False)))
     except (ValueError, TypeError, OverflowError, RecursionError) as problem:
         raise ValueError(f"{place}: {problem}") from None
+
+
+def _hint(key: str, keys: tuple[str, ...]) -> str:
+    meant = "args" if key in GIVEN else "expected" if key in WANTED else key
+    if "stdin" in keys:
+        meant = {"args": "stdin", "expected": "stdout"}.get(meant, meant)
+    return nearest(meant, keys)
 
 
 def _call(row: Mapping[str, Any], function: str, rules: Rules) -> Call:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from keyword import iskeyword
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from graders.code.cases import Case, check_names, read_cases
-from graders.code.compare import Numbers, Order, Rules, Whitespace
+from graders.code.cases import Case, Program, check_names, check_shape, read_cases
+from graders.code.checks import check_constants, check_function, check_keys
+from graders.code.compare import Numbers, Order, Rules, Sequences, Whitespace
 from graders.code.generated import Recipe
 from graders.code.languages import language
 from graders.code.packages import check_importable
@@ -19,7 +19,6 @@ from graders.code.run import Runner, spread
 from graders.code.tested import run_tests
 from graders.grade import Grade, GradeError, GradingError
 from graders.grader import Grader
-from graders.reference import invalid
 from graders.sample import Item, Sample
 from graders.sandbox.fork_server import ServerFailedError
 from graders.sandbox.jail.limits import Limits
@@ -29,6 +28,7 @@ from graders.template import Template, Variable, parse, render, resolve, short
 
 BATCH = 16  # samples that are graded at once, as far as the pool has turns
 MOST_PARTS = 100  # cases whose grades stand in a grade
+MOST_SLOW = 3  # cases of a sample that take too long before the rest is not run
 OF_THE_ITEM = ("prefix", "function", "cases", "tests", "reference", "arguments")
 
 
@@ -43,6 +43,8 @@ class Result(NamedTuple):
     visible: bool = False
     hopeless: bool = False  # whether every other case must fail too
     is_test: bool = False
+    seconds: float = 0.0
+    unrun: bool = False
 
 
 class Work(NamedTuple):
@@ -79,6 +81,7 @@ class Code(Grader):
     seed: int = Field(0, strict=True)
     numbers: Numbers = "strict"
     order: Order = "written"
+    sequences: Sequences = "strict"
     whitespace: Whitespace = "trailing"
     rel_tol: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False, strict=True)
     abs_tol: float = Field(0.0, ge=0, allow_inf_nan=False, strict=True)
@@ -87,6 +90,21 @@ class Code(Grader):
     memory_mb: int = Field(512, ge=16, le=2**20, strict=True)
     output_kb: int = Field(1024, ge=1, le=2**16, strict=True)
     packages: list[str] = Field([])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_names(cls, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            check_keys(given)
+        return given
+
+    @field_validator("cases", mode="before")
+    @classmethod
+    def _a_list(cls, cases: Any) -> Any:
+        if isinstance(cases, str):
+            return cases if cases.strip() else ""
+        check_shape(cases)
+        return list(cases)
 
     @field_validator("language")
     @classmethod
@@ -99,13 +117,16 @@ class Code(Grader):
             raise ValueError("nothing to run the code against; give cases, tests, or arguments with a reference")
         if bool(self.arguments) != bool(self.reference):
             raise ValueError("arguments and reference make cases together; give both, or neither")
+        if not self.arguments and (self.generated, self.seed) != (20, 0):
+            raise ValueError("generated and seed have no effect without arguments and a reference; leave them out")
         if self.tests and not self.function:
             raise ValueError("tests call a function; name it in `function`")
         for name in OF_THE_ITEM:
             for text in _texts(getattr(self, name)):
                 if any(isinstance(piece, Variable) and piece.namespace == "sample" for piece in parse(text)):
                     raise ValueError(f"{name} {short(text)}: the sample must not have a say in what is expected of it")
-        if isinstance(self.cases, list) and not any("{{" in text for text in _texts([self.cases, self.function])):
+        check_constants(self.function, self.tests, self.arguments, self.reference)
+        if self.cases and not any("{{" in text for text in _texts([self.cases, self.function])):
             try:
                 read_cases(self.cases, self.function, self._rules, self.output_kb * 1024)
             except ValueError as problem:
@@ -130,12 +151,16 @@ class Code(Grader):
         standing = self._ready()
         with _typed_errors():
             work = self._work(sample, item)
-            source, missing = self._source(work.prefix, sample, item)
+            source, missing, place = self._source(work, sample, item)
             if missing is not None:
                 if work.tests:
                     self._tested(work, "")  # they may be at fault
+                self._check_prefix(work, "")
                 raise missing
-            return self._graded(self._results(work, source), work, source, standing)
+            results = self._results(work, source)
+            if any(result.kind == "code_error" for result in results):
+                self._check_prefix(work, source)
+            return self._graded(results, work, source, standing, place)
 
     async def grade_async(self, sample: Sample, item: Item) -> Grade:
         return await pool().in_thread(lambda: self.grade(sample, item))
@@ -151,7 +176,7 @@ class Code(Grader):
 
     @cached_property
     def _rules(self) -> Rules:
-        return Rules(self.numbers, self.order, self.whitespace, self.rel_tol, self.abs_tol)
+        return Rules(self.numbers, self.order, self.whitespace, self.rel_tol, self.abs_tol, self.sequences)
 
     @cached_property
     def _runner(self) -> Runner:
@@ -182,26 +207,30 @@ class Code(Grader):
 
     def _work(self, sample: Sample, item: Item) -> Work:
         """Raises GradingError where the item lacks something, or holds what cannot be used."""
-        prefix, tests = render(self.prefix, sample, item), render(self.tests, sample, item)
+        prefix, tests = render(self.prefix, sample, item), _joined(self.tests, sample, item)
         function = render(self.function, sample, item)
-        if function and not all(part.isidentifier() and not iskeyword(part) for part in function.split(".")):
-            raise invalid(function, "it is no name of a function")
-        if self.tests and not function:
-            raise invalid(function, "tests call a function, and this is the name of none")
+        try:
+            if function:
+                check_function(function)
+            elif self.tests:
+                raise ValueError(f"function {short(function)}: tests call a function, and this is the name of none")
+        except ValueError as problem:
+            raise GradingError("invalid_reference", str(problem)) from None
         cases = [*self._given(function, sample, item), *self._generated(function, sample, item)]
         try:
             check_names(case.name for case in cases)
         except ValueError as problem:
-            raise invalid("cases", str(problem)) from None
+            raise GradingError("invalid_reference", f"cases: {problem}") from None
         if not (cases or tests.strip()):
-            raise invalid(tests, "the tests are blank" + ", and there are no cases" * bool(self.cases))
+            told = "tests: the tests are blank" + ", and there are no cases" * bool(self.cases)
+            raise GradingError("invalid_reference", told)
         return Work(prefix, function, cases, tests if tests.strip() else "")
 
     def _given(self, function: str, sample: Sample, item: Item) -> list[Case]:
         if not self.cases:
             return []
         given = _filled(self.cases, sample, item)
-        if self.tests and not given:
+        if self.tests and not (given.strip() if isinstance(given, str) else given):
             return []  # a row is judged by its cases, its tests or both
         try:
             return read_cases(given, function, self._rules, self.output_kb * 1024)
@@ -212,6 +241,9 @@ class Code(Grader):
         if not self.arguments:
             return []
         arguments, reference = render(self.arguments, sample, item), render(self.reference, sample, item)
+        for name, source in (("arguments", arguments), ("reference", reference)):
+            if not source.strip():
+                raise GradingError("invalid_reference", f"{name}: the source is blank")
         recipe = Recipe(
             arguments, reference, function, self.generated, self.seed, tuple(self.packages), self._rules, self._runner
         )
@@ -220,20 +252,21 @@ class Code(Grader):
         except ValueError as problem:
             raise GradingError("invalid_reference", str(problem)) from None
 
-    def _source(self, prefix: str, sample: Sample, item: Item) -> tuple[str, GradingError | None]:
-        """The code to run; or none, with the reason why the output has none."""
+    def _source(self, work: Work, sample: Sample, item: Item) -> tuple[str, GradingError | None, str]:
+        """The code to run, or none, with the reason why the output has none; and which block it is, of several."""
         try:
             output = render(self.input, sample, item)
         except GradingError as problem:
             if problem.error.fault != "candidate":
                 raise
-            return "", problem
+            return "", problem, ""
         chosen = language(self.language)
-        found = chosen.find(output) if self.answer == "find" else chosen.whole(output)
+        prefix = work.prefix
+        found = chosen.find(output, work.function, prefix) if self.answer == "find" else chosen.whole(output)
         if not found.text.strip():
-            return "", GradingError("sample_parse_error", "the output holds no code", "candidate")
+            return "", GradingError("sample_parse_error", found.absent, "candidate"), ""
         between = "\n" if found.fenced and prefix and not prefix.endswith("\n") else ""
-        return f"{prefix}{between}{found.text}", None
+        return f"{prefix}{between}{found.text}", None, found.place
 
     # What the candidate does
 
@@ -242,10 +275,41 @@ class Code(Grader):
         if not self.partial_credit and any(result.failure for result in results):
             return results
         cases = sorted(work.cases, key=lambda case: not case.visible)
-        return results + spread(lambda number: self._tried(cases[number], source), len(cases), self._decides)
+        return results + self._until_too_slow(cases, source)
+
+    def _until_too_slow(self, cases: Sequence[Case], source: str) -> list[Result]:
+        """The results up to one that decides; after so many cases that took too long, the rest has failed unrun."""
+        slow: list[str] = []
+
+        def tried(number: int) -> Result | None:
+            if len(slow) >= MOST_SLOW:  # all of them stand before this one, since they are taken in order
+                return None
+            result = self._tried(cases[number], source)
+            if result.kind == "timeout":
+                slow.append(result.name)
+            return result
+
+        found = spread(tried, len(cases), lambda result: result is None or self._decides(result))
+        results = [result for result in found if result]
+        places = [place for place, result in enumerate(results, start=1) if result.kind == "timeout"]
+        if len(places) < MOST_SLOW:
+            return results
+        told = f"not run after {MOST_SLOW} cases that took too long"
+        unrun = cases[places[MOST_SLOW - 1] :]
+        ran = results[: places[MOST_SLOW - 1]]
+        return ran + [Result(case.name, told, told, "timeout", case.weight, case.visible, unrun=True) for case in unrun]
 
     def _decides(self, result: Result) -> bool:
         return bool(result.failure) and (result.hopeless or not self.partial_credit)
+
+    def _check_prefix(self, work: Work, source: str) -> None:
+        """Raises GradingError where what stands before the answer fails by itself."""
+        if not work.prefix.strip():
+            return
+        ends = self.answer == "find" and source.startswith(f"{work.prefix}\n")  # a block begins on a line of its own
+        stdin = next((case.task.stdin for case in work.cases if isinstance(case.task, Program)), "")
+        if fault := self._runner.fault_of_prefix(work.prefix + "\n" * ends, None if work.function else stdin):
+            raise GradingError("invalid_reference", f"prefix: it {fault}")
 
     def _tested(self, work: Work, source: str) -> list[Result]:
         try:
@@ -261,23 +325,27 @@ class Code(Grader):
         failure = outcome.problem or case.task.failure(outcome.claim)
         told = f"the code {failure}" if outcome.hopeless else case.task.told(failure)
         kind = outcome.kind if outcome.problem else ""
-        return Result(case.name, failure, told, kind, case.weight, case.visible, outcome.hopeless)
+        flags = case.visible, outcome.hopeless
+        return Result(case.name, failure, told, kind, case.weight, *flags, seconds=outcome.seconds)
 
     # The grade
 
-    def _graded(self, results: Sequence[Result], work: Work, source: str, standing: Standing) -> Grade:
+    def _graded(self, results: Sequence[Result], work: Work, source: str, standing: Standing, place: str) -> Grade:
+        block = f"; {place} was graded" if place else ""
         level = standing.level if standing.level >= "S2" else f"{standing.level}, accepted"
         parts = {result.name: _part(result, level) for result in results[:MOST_PARTS]}
         what = "tests" if not work.cases else "cases" if not work.tests else "tests and cases"
         first = next((result for result in results if result.failure), None)
         if first is None:
             count = f"all {len(results):,} {what}" if len(results) > 1 else f"the one {what.removesuffix('s')}"
-            return Grade(1.0, f"passed {count}", parts=parts, extracted=source, sandbox=level)
+            return Grade(1.0, f"passed {count}{block}", parts=parts, extracted=source, sandbox=level)
         score, error = self._score(results), None
         if score == 0.0 and first.kind:
             error = GradeError(first.kind, "candidate", first.told)
         tests = sum(result.is_test for result in results)
-        why = _why(results, first, len(work.cases) + tests - len(results), what)
+        why = _why(results, first, len(work.cases) + tests - len(results), what) + block
+        if unrun := sum(result.unrun for result in results):
+            why += f"; {MOST_SLOW} cases took longer than {self.timeout_seconds:g} s; {unrun:,} were not run"
         return Grade(score, why, error, parts, extracted=source, sandbox=level)
 
     def _score(self, results: Sequence[Result]) -> float:
@@ -290,9 +358,9 @@ class Code(Grader):
 
 def _part(result: Result, level: str) -> Grade:
     if not result.failure:
-        return Grade(1.0, "passed", sandbox=level)
+        return Grade(1.0, "passed", sandbox=level, seconds=result.seconds)
     error = GradeError(result.kind, "candidate", result.failure) if result.kind else None
-    return Grade(0.0, result.failure, error, sandbox=level)
+    return Grade(0.0, result.failure, error, sandbox=level, seconds=result.seconds)
 
 
 def _why(results: Sequence[Result], first: Result, left: int, what: str) -> str:
@@ -304,10 +372,16 @@ def _why(results: Sequence[Result], first: Result, left: int, what: str) -> str:
         why = f"{first.name} failed: {first.told} ({passed:,} passed before it, {left:,} not run)"
     else:
         why = f"{passed:,} of {len(results):,} {what} passed; {first.name} failed: {first.told}"
-    visible = [result for result in results if result.visible]
-    if visible and not any(result.failure for result in visible):
-        why += "; all visible cases passed and hidden ones did not: the code looks made for the visible ones"
+    cases = [result for result in results if not result.is_test]
+    visible = [not result.failure for result in cases if result.visible]
+    hidden = [not result.failure for result in cases if not result.visible]
+    if visible and all(visible) and not all(hidden):
+        why += f"; {_share(visible)} visible and {_share(hidden)} hidden cases passed"
     return why
+
+
+def _share(passed: Sequence[bool]) -> str:
+    return f"{sum(passed):,} of {len(passed):,}"
 
 
 @contextmanager
@@ -334,6 +408,14 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for entry in value:
             yield from _texts(entry)
+
+
+def _joined(template: str, sample: Sample, item: Item) -> str:
+    """The template as text; a list of texts, for which one variable stands, as their lines."""
+    found = resolve(template, sample, item)
+    if isinstance(found, list | tuple) and found and all(isinstance(entry, str) for entry in found):
+        return "\n".join(found)
+    return render(template, sample, item)
 
 
 def _filled(value: Any, sample: Sample, item: Item) -> Any:

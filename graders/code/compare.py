@@ -17,6 +17,7 @@ from graders.structured.assignment import best_matching
 
 Numbers = Literal["strict", "equal"]
 Order = Literal["written", "free"]
+Sequences = Literal["strict", "equal"]
 Whitespace = Literal["trailing", "exact", "free"]
 
 Tree: TypeAlias = tuple[Any, ...]
@@ -39,10 +40,16 @@ class Rules(NamedTuple):
     whitespace: Whitespace = "trailing"
     rel_tol: float = 0.0
     abs_tol: float = 0.0
+    sequences: Sequences = "strict"
 
     @property
     def exact(self) -> bool:
         return not (self.rel_tol or self.abs_tol)
+
+    @property
+    def of_keys(self) -> Rules:
+        """The rules of what is in a set, or is a dictionary's key: no list can be there."""
+        return self._replace(sequences="strict") if self.sequences == "equal" else self
 
 
 def canonical(data: Any, rules: Rules, depth: int = 0) -> Tree:
@@ -66,7 +73,8 @@ def canonical(data: Any, rules: Rules, depth: int = 0) -> Tree:
     if name == "dict":
         return DICT, tuple(sorted(_pairs(held, rules, depth)))
     if name in LISTS and type(held) is list:
-        return _entries(LISTS[name], held, rules, depth)
+        rank = LIST if name == "tuple" and rules.sequences == "equal" else LISTS[name]
+        return _entries(rank, held, rules, depth)
     if name == "complex" and type(held) is list and len(held) == 2 and all(type(part) is str for part in held):
         return COMPLEX, *(_number(float(part[:40]), rules) for part in held)
     if type(held) is str:
@@ -93,7 +101,8 @@ def _number(value: int | float, rules: Rules) -> Tree:
 
 
 def _entries(rank: int, held: list[Any], rules: Rules, depth: int) -> Tree:
-    entries = [canonical(entry, rules, depth + 1) for entry in held]
+    inner = rules.of_keys if rank in (SET, FROZENSET) else rules
+    entries = [canonical(entry, inner, depth + 1) for entry in held]
     return rank, tuple(sorted(entries) if _unordered(rank, rules) else entries)
 
 
@@ -107,7 +116,7 @@ def _pairs(held: Any, rules: Rules, depth: int) -> Iterator[tuple[Tree, Tree]]:
     for pair in held:
         if type(pair) is not list or len(pair) != 2:
             raise ValueError("a dictionary is a list of pairs")
-        yield canonical(pair[0], rules, depth + 1), canonical(pair[1], rules, depth + 1)
+        yield canonical(pair[0], rules.of_keys, depth + 1), canonical(pair[1], rules, depth + 1)
 
 
 def size(data: Any, most: int) -> int:
@@ -141,6 +150,38 @@ class Expected:
             return False
         tree = canonical(claim, self.rules)
         return tree == self.tree or (not self.rules.exact and _Near(self.rules).holds(self.tree, tree))
+
+    def hint(self, claim: Any) -> str:
+        """What would have let in a claim that is not the same; "" where nothing simple would. Raises as `is_met_by`."""
+        if size(claim, self.size) != self.size:
+            return ""
+        for change, text in RELAXED:
+            if Expected(self.data, self.rules._replace(**change)).is_met_by(claim):
+                return text
+        return TEXT_KEYS if self.is_met_by(_with_text_keys(claim)) else ""
+
+
+RELAXED: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"numbers": "equal"}, 'numbers="equal" takes either'),
+    ({"sequences": "equal"}, 'a list and a tuple differ: sequences="equal" takes either, expected_typed says which'),
+    ({"numbers": "equal", "sequences": "equal"}, 'numbers="equal" with sequences="equal" takes either'),
+)
+TEXT_KEYS = "keys of a JSON object are text: expected_typed holds others"
+
+
+def _with_text_keys(data: Any) -> Any:
+    """An encoded value, the whole numbers among its dictionaries' keys made text, as JSON has them."""
+    if type(data) is list:
+        return [_with_text_keys(entry) for entry in data]
+    if type(data) is not dict:
+        return data
+    if type(pairs := data.get("dict")) is list:
+        return {"dict": [[_text_key(key), _with_text_keys(value)] for key, value in pairs]}
+    return {name: _with_text_keys(held) for name, held in data.items()}
+
+
+def _text_key(key: Any) -> Any:
+    return str(key) if type(key) is int and abs(key) < 2**63 else key
 
 
 class _Near:

@@ -16,12 +16,13 @@ from graders.code.cases import Call, Case, Program
 from graders.code.compare import Expected, Rules, shown
 from graders.code.packages import profile_of
 from graders.code.run import TROUBLE, Outcome, Runner, Talk, problem_in, spread, words
+from graders.sandbox.fork_server import TimeUpError
 from graders.sandbox.jail.frames import FrameError
 from graders.sandbox.pool import pool
 
 MOST_KEPT = 256  # sets of cases
 MOST_SIZE = 2_000_000  # values and characters in them all
-DRAW_SECONDS = 60.0
+DRAW_SECONDS = 60.0  # for all the arguments of one item
 LOCKS = 16
 HYPOTHESIS = re.compile(r"^\s*(?:import|from)\s+hypothesis\b", re.MULTILINE)
 
@@ -66,13 +67,18 @@ class Recipe(NamedTuple):
             talk = Talk(process, DRAW_SECONDS, [load, {"draw": self.seed, "count": self.number}])
             try:
                 for answer in talk.answers():
+                    if "unusable" in answer:
+                        raise ValueError(f"arguments: {words(answer['unusable'])}")
                     if problem := problem_in(answer):
                         raise ValueError(f"arguments: the source {problem.problem}")
                     if type(drawn := answer.get("drawn")) is list:
                         return drawn
                 raise FrameError("an answer without arguments")
             except TROUBLE as problem:
-                raise ValueError(f"arguments: the source {process.ending(problem)}") from None
+                told = process.ending(problem)
+                if isinstance(problem, TimeUpError):
+                    told = f"took longer than {DRAW_SECONDS:g} s, the most that drawing the arguments may take"
+                raise ValueError(f"arguments: the source {told}") from None
 
     def _answer(self, args: list[Any]) -> Outcome:
         if self.function:
@@ -83,7 +89,8 @@ class Recipe(NamedTuple):
 
     def _case(self, number: int, args: list[Any], answer: Outcome) -> Case:
         if answer.problem:
-            raise ValueError(f"reference: for the arguments {shown(args)} it {answer.problem}")
+            limit = " (timeout_seconds holds for the reference too)" * (answer.kind == "timeout")
+            raise ValueError(f"reference: for the arguments {shown(args)} it {answer.problem}{limit}")
         name = f"generated {number + 1}"
         if not self.function:
             return Case(name, Program(args[0], answer.claim, self.rules))

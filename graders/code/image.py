@@ -50,6 +50,8 @@ READY = (
 
 MOST_IMPORTS = 100
 
+ALWAYS_THERE = sys.stdlib_module_names | {"__main__"}
+
 
 class Difference(NamedTuple):
     """A package of the image that is not installed here, or is in another version."""
@@ -71,23 +73,30 @@ def differences(profile: str = PROFILE) -> list[Difference]:
     return [each for each in found if each.here != each.there]
 
 
-def missing_packages(source: ast.Module, tag: str) -> list[Difference]:
-    """The packages of an image that a source imports and that are not installed here.
+class Missing(NamedTuple):
+    """A package that a source imports and that is not installed here."""
 
-    An import inside `try` may fail, and is left out.
+    module: str  # as it is imported
+    package: str  # as it is installed; "" where it is in no image, so that its name is not known
+    there: str  # its version in the image; "" where it is in none
+
+
+def missing_packages(source: ast.Module, tag: str | None = None) -> list[Missing]:
+    """The packages that a source imports and that are not installed here, with what the image has of them.
+
+    Without the tag of a known image, the one of `PROFILE` counts. An import inside `try` or `if TYPE_CHECKING` may
+    fail, and is left out.
     """
-    roots = {name.partition(".")[0] for name in imported_names(source, guarded=False)}
-    wanted = {package: there for package, there in IMAGES.get(tag, {}).items() if _import_name(package) in roots}
+    image = IMAGES.get(tag or "", IMAGES[PROFILE.removeprefix("openai-")])
+    in_image = {_import_name(package): (package, there) for package, there in image.items()}
+    roots = dict.fromkeys(name.partition(".")[0] for name in imported_names(source, guarded=False))
     folders = package_folders()
-    return [
-        Difference(package, there, None)
-        for package, there in wanted.items()
-        if not _is_there(_import_name(package), folders)
-    ]
+    absent = (root for root in roots if root not in ALWAYS_THERE and not _is_there(root, folders))
+    return sorted(Missing(root, *in_image.get(root, ("", ""))) for root in absent)
 
 
 def imported_names(source: ast.Module, guarded: bool = True) -> Iterator[str]:
-    """The modules that import statements of a source name; without `guarded`, not those inside `try`."""
+    """The modules that import statements of a source name; without `guarded`, not those that may fail."""
     waiting: list[ast.AST] = [source]
     while waiting:
         node = waiting.pop()
@@ -96,8 +105,15 @@ def imported_names(source: ast.Module, guarded: bool = True) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name != "*")
-        if guarded or not isinstance(node, ast.Try):
+        if guarded or not _may_fail(node):
             waiting += ast.iter_child_nodes(node)
+
+
+def _may_fail(node: ast.AST) -> bool:
+    """Whether what a statement imports may be missing: inside `try`, and for type checkers only."""
+    if isinstance(node, ast.If):
+        return "TYPE_CHECKING" in (getattr(node.test, "id", ""), getattr(node.test, "attr", ""))
+    return isinstance(node, ast.Try | ast.TryStar)
 
 
 def imports_of(source: ast.Module) -> tuple[str, ...]:

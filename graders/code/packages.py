@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -32,13 +33,29 @@ def profile_of(packages: tuple[str, ...], imports: tuple[str, ...] = USUAL) -> P
     for name in packages:
         distribution = _distribution(name)
         if distribution is None:
-            raise ValueError(f"package {name!r} is not installed here: pip install {name}, or leave it out")
+            raise ValueError(f"package {name!r} {_why_none(name)}")
         modules += _modules(distribution)
         for one in _with_needed(distribution, {}):
             site = Path(str(one.locate_file("")))
             folders[str(site)] = None
             places |= dict.fromkeys(str(site / part) for part in _parts(one))
     return Profile((*imports, *modules), tuple(folders), tuple(places))
+
+
+def _why_none(name: str) -> str:
+    """Why there is no such distribution, and what to write instead."""
+    bare = NAME.match(name)
+    if bare is None or bare[0] != name:
+        instead = f", {bare[0]!r}" if bare else ""
+        return f"is not a distribution's name: write the name alone{instead}; the version installed here is used"
+    if name in sys.stdlib_module_names:
+        return "is in the standard library, which code may always import: leave it out"
+    if found := importlib.metadata.packages_distributions().get(name):
+        return f"is the name that code imports; the distribution is called {' or '.join(map(repr, sorted(set(found))))}"
+    return (
+        f"is not installed here: pip install {shlex.quote(name)}, or leave it out; if that is the name that code "
+        "imports, write the distribution's, as in scikit-learn for sklearn"
+    )
 
 
 def _distribution(name: str) -> importlib.metadata.Distribution | None:

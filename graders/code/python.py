@@ -136,12 +136,12 @@ class Python(Grader):
     in_openai: ClassVar[bool] = True
 
     type: Literal["python"] = "python"
-    source: Annotated[str, AfterValidator(_checked_source)]
-    image_tag: str | None = None
-    pass_threshold: Number | None = None
-    timeout_seconds: float = Field(120.0, gt=0, le=3600, strict=True, allow_inf_nan=False)
-    memory_mb: int = Field(2048, ge=16, le=2**20, strict=True)
-    source_kb: int = Field(256, ge=1, le=2**14, strict=True)
+    source: Annotated[str, AfterValidator(_checked_source)]  # the code, with `def grade(sample, item)` at its top level
+    image_tag: str | None = None  # OpenAI's image that it was written for; nothing is downloaded
+    pass_threshold: Number | None = None  # OpenAI's field for evals; it does not change the score
+    timeout_seconds: float = Field(120.0, gt=0, le=3600, strict=True, allow_inf_nan=False)  # of one call
+    memory_mb: int = Field(2048, ge=16, le=2**20, strict=True)  # beyond what the interpreter holds
+    source_kb: int = Field(256, ge=1, le=2**14, strict=True)  # the source is smaller than so many kB
 
     def model_post_init(self, _: Any) -> None:
         for doubt in self._doubts():
@@ -150,10 +150,11 @@ class Python(Grader):
     def _doubts(self) -> Iterator[str]:
         if self.image_tag is not None and self.image_tag not in IMAGES:
             yield f"no python image {self.image_tag!r} is documented; known: {', '.join(IMAGES)}"
-        for package, there, _ in missing_packages(_parsed(self.source), self.image_tag or ""):
+        for module, package, there in missing_packages(_parsed(self.source), self.image_tag):
+            known = f" (OpenAI's image holds {package} {there}); pip install '{package}'" if package else ""
             yield (
-                f"the source imports {package}, which OpenAI's image {self.image_tag} holds ({package} {there}) and "
-                f"which is not installed here, so no call can succeed; pip install '{package}'"
+                f"the source imports {module}, which is not installed here, so a call that needs it cannot "
+                f"succeed{known}"
             )
         if self._runs_code:
             yield (
@@ -233,6 +234,11 @@ class Python(Grader):
         return Profile(imports_of(source), folders, (*folders, *corpora(source)))
 
     @cached_property
+    def _is_alone(self) -> bool:
+        """Whether each call has a process of its own: what a sample's text did there ends with it."""
+        return may_run_texts(_parsed(self.source))
+
+    @cached_property
     def _runs_code(self) -> str:
         return runs_code(_parsed(self.source))
 
@@ -242,9 +248,7 @@ class Python(Grader):
     def _graded(self, arguments: Sequence[bytes]) -> list[Grade]:
         limits = Limits(memory=self.memory_mb * 2**20)
         try:
-            return scores(
-                self.source, self._profile, limits, self.timeout_seconds, arguments, alone=bool(self._runs_code)
-            )
+            return scores(self.source, self._profile, limits, self.timeout_seconds, arguments, alone=self._is_alone)
         except RefusedError as problem:
             raise GradingError("sandbox_refused", str(problem), "infra") from None
         except OverloadedError as problem:
@@ -282,6 +286,40 @@ def runs_code(source: ast.Module) -> str:
         if isinstance(node, ast.Call) and (name := _called(node.func)) in RUNS_CODE:
             return f"line {node.lineno}: {name}"
     return ""
+
+
+RUNNERS = frozenset(
+    [
+        *("asteval", "builtins", "cloudpickle", "code", "codeop", "dill", "importlib", "jinja2", "joblib"),
+        *("jsonpickle", "latex2sympy2", "latex2sympy2_extended", "marshal", "math_verify", "numexpr", "pickle"),
+        *("runpy", "shelve", "sympy", "timeit", "torch", "yaml"),
+    ]
+)
+"""Modules of which some function runs a text, or data that may hold one, whatever name it is called by: of sympy,
+nearly every function that is given a text."""
+
+RUNS_TEXTS = frozenset(("exec", "eval", "compile", "__import__", "__builtins__", "globals", "query", "read_pickle"))
+
+
+def may_run_texts(source: ast.Module) -> bool:
+    """Whether a source could run a text that it is given: then no two calls share a process.
+
+    It names a module that does, or a function, also as an attribute (`frame.eval`), but for `re.compile`.
+    """
+    for node in ast.walk(source):
+        if isinstance(node, ast.Import) and any(_root(alias.name) in RUNNERS for alias in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and _root(node.module or "") in RUNNERS:
+            return True
+        if isinstance(node, ast.Name) and node.id in RUNS_TEXTS:
+            return True
+        if isinstance(node, ast.Attribute) and node.attr in RUNS_TEXTS - {"compile"}:
+            return True
+    return False
+
+
+def _root(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _called(function: ast.expr) -> str:

@@ -31,6 +31,7 @@ class Outcome(NamedTuple):
     problem: str = ""
     kind: str = "code_error"
     hopeless: bool = False  # whether no other input can help: it does not compile, or has no such function
+    seconds: float = 0.0  # that it ran
 
 
 class Runner(NamedTuple):
@@ -49,20 +50,41 @@ class Runner(NamedTuple):
             with pool().fresh(self.profile, self.limits) as process:
                 talk = Talk(process, self.seconds, [language.load(source), language.call(function, args, kwargs)])
                 try:
-                    for answer in talk.answers():
-                        if problem := problem_in(answer):
-                            return problem
-                        if "value" in answer:
-                            return Outcome(answer["value"])
-                    raise FrameError("an answer without a value")
+                    found = _value(talk)
                 except TROUBLE as problem:
-                    return self.ended(process, problem)
+                    found = self.ended(process, problem)
+                return found._replace(seconds=talk.seconds())
 
         return pool().insist(attempt)
 
     def output(self, source: str, stdin: str) -> Outcome:
         """What a program prints, in a fresh process; what is raised is as for `value`."""
         return pool().insist(lambda: self._printed(source, stdin))
+
+    def fault_of_prefix(self, prefix: str, stdin: str | None) -> str:
+        """What keeps any code behind a prefix from running, as a clause; `stdin` is None where no program is run.
+
+        The prefix is run without the code, whose word on where it failed is only a claim. Raises as `value`.
+        """
+        beginning, fault = self.language.beginning(prefix)
+        if fault:
+            return fault
+        outcome = self._loads(beginning) if stdin is None else self.output(beginning, stdin)
+        if not prefix.startswith(beginning) and outcome.hopeless:
+            return ""  # only the code completes it
+        return outcome.problem if outcome.hopeless or outcome.problem.startswith("raised ") else ""
+
+    def _loads(self, source: str) -> Outcome:
+        def attempt() -> Outcome:
+            with pool().fresh(self.profile, self.limits) as process:
+                talk = Talk(process, self.seconds, [self.language.load(source)])
+                try:
+                    (answer,) = talk.answers()
+                    return problem_in(answer) or Outcome()
+                except TROUBLE as problem:
+                    return self.ended(process, problem)
+
+        return pool().insist(attempt)
 
     def _printed(self, source: str, stdin: str) -> Outcome:
         with _file(stdin.encode("utf-8", "surrogateescape")) as given, _file() as printed:
@@ -71,21 +93,17 @@ class Runner(NamedTuple):
             if os.fstat(printed).st_size >= self.limits.output:
                 return Outcome(problem=f"printed {self.limits.output // 1024:,} kB, and must print less")
             text = os.pread(printed, self.limits.output, 0)
-        return outcome if outcome.problem else Outcome(text.decode("utf-8", "surrogateescape"))
+        return outcome if outcome.problem else outcome._replace(claim=text.decode("utf-8", "surrogateescape"))
 
     def _ran(self, process: JailedProcess, source: str) -> Outcome:
         talk = Talk(process, self.seconds, [self.language.program(source)])
         try:
-            (answer,) = talk.answers()
-            if problem := problem_in(answer):
-                return problem
-            code = answer.get("exit")
-            if type(code) is not int:
-                raise FrameError("an answer without an exit code")
+            found = _exit(talk)
         except TROUBLE as problem:
-            outcome = self.ended(process, problem)
-            return Outcome() if isinstance(problem, EndedError) and process.status == 0 else outcome
-        return Outcome(problem=f"ended with exit code {code}") if code else Outcome()
+            found = self.ended(process, problem)
+            if isinstance(problem, EndedError) and process.status == 0:
+                found = Outcome()
+        return found._replace(seconds=talk.seconds())
 
     def ended(self, process: JailedProcess, problem: Exception) -> Outcome:
         """What the end of a process means for the candidate. Raises KilledError where it was killed from outside."""
@@ -103,11 +121,35 @@ class Talk:
         for number, message in enumerate([{"ready": True}, *messages]):
             process.send({"id": number, **message})
         wait_until_ready(process)
-        self.deadline = time.monotonic() + seconds
+        self.started = time.monotonic()
+        self.deadline = self.started + seconds
+
+    def seconds(self) -> float:
+        """The time since the process was ready."""
+        return time.monotonic() - self.started
 
     def answers(self) -> Iterator[dict[str, Any]]:
         for number in range(1, len(self.messages) + 1):
             yield answer_to(self.process, number, self.deadline)
+
+
+def _value(talk: Talk) -> Outcome:
+    for answer in talk.answers():
+        if problem := problem_in(answer):
+            return problem
+        if "value" in answer:
+            return Outcome(answer["value"])
+    raise FrameError("an answer without a value")
+
+
+def _exit(talk: Talk) -> Outcome:
+    (answer,) = talk.answers()
+    if problem := problem_in(answer):
+        return problem
+    code = answer.get("exit")
+    if type(code) is not int:
+        raise FrameError("an answer without an exit code")
+    return Outcome(problem=f"ended with exit code {code}") if code else Outcome()
 
 
 def wait_until_ready(process: JailedProcess) -> None:
@@ -148,7 +190,11 @@ def last_line(traceback: Any) -> str:
     lines = traceback.strip().splitlines() if type(traceback) is str else []
     places = re.findall(r'File "<(?:code|tests)>", line (\d{1,9})', traceback) if lines else []
     place = f" (line {places[-1]})" if places else ""
-    return words(lines[-1] if lines else "an exception") + place
+    return words(lines[-1] if lines else "an exception") + place + _hint(lines[-1] if lines else "")
+
+
+def _hint(said: str) -> str:
+    return "; name its distribution in `packages`" if said.startswith("ModuleNotFoundError: No module named") else ""
 
 
 def words(told: Any, limit: int = LONGEST_WORDS) -> str:

@@ -164,7 +164,7 @@ class _Calls:
         if "raised" in message:
             return self._undecided(f"grade() raised {_raised(message)}")
         if "wrong" in message:
-            kind = _text(message, "wrong")[:LONGEST_NAME]
+            kind = shown(_text(message, "wrong")[:LONGEST_NAME])
             told = WRONG.get(kind, f"a value of the type {kind}: return a float")
             return self._undecided(f"grade() returned {told}")
         if score in ("nan", "inf", "-inf"):
@@ -177,7 +177,8 @@ class _Calls:
 
 def _raised(message: dict[str, Any]) -> str:
     """What was raised, and below it the traceback, as far as it lies in the source."""
-    kind, says, detail = (_text(message, key) for key in ("raised", "says", "detail"))
+    kind, says, detail = (shown(_text(message, key)) for key in ("raised", "says", "detail"))
+    kind = kind[:LONGEST_NAME]
     first = says.partition("\n")[0]
     kept, keep = [f"{kind}: {first}" if first else kind], True
     for line in detail.rstrip().split("\n"):
@@ -188,6 +189,14 @@ def _raised(message: dict[str, Any]) -> str:
         if keep:
             kept.append(line)
     return "\n".join(kept)
+
+
+def shown(text: str) -> str:
+    """The text with nothing in it that a terminal or a log obeys, but for the ends of lines."""
+    if text.isprintable():
+        return text
+    safe = [sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode() for sign in text]
+    return "".join(safe)
 
 
 def _text(message: dict[str, Any], key: str) -> str:

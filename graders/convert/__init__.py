@@ -20,9 +20,10 @@ __all__ = ["Converted", "convert"]
 def convert(path: Path, judge: str = "") -> Converted:
     """What the file of somebody else holds: graders, rows, grades.
 
-    It is an OpenAI fine-tuning job, an OpenAI eval or a Promptfoo config (JSON or YAML), or the output items of an
-    OpenAI eval run (JSON or JSON Lines). `judge` is the model of graders for which the source names none. Raises
-    ValueError where the file is none of these, or holds a grader that cannot be loaded.
+    It is an OpenAI fine-tuning job, a request to run or validate a grader there, an OpenAI eval or a Promptfoo config
+    (JSON or YAML), or the output items of an OpenAI eval run (JSON or JSON Lines). `judge` is the model of graders for
+    which the source names none. Raises ValueError where the file is none of these, or holds a grader that cannot be
+    loaded.
     """
     source = read_source(path)
     readers: list[tuple[Callable[[Any], bool], Callable[[Any], Converted]]] = [(is_output_items, from_output_items)]

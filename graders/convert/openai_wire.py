@@ -22,6 +22,8 @@ JOB_KEYS: Mapping[str, str] = {
     "suffix": "a run is named in its recipe",
     "seed": "the seed is set in a recipe",
     "integrations": "runs are recorded in their own folder",
+    "item": "a row needs an output beside it, a text in `model_sample`",
+    "model_sample": "the output of a row is a text",
     "metadata": "a grader file has no place for notes",
 }
 """What a job holds besides its grader, and why it stays behind."""
@@ -30,10 +32,13 @@ SERVICE_KEYS = frozenset(
     {
         *("object", "id", "created_at", "finished_at", "estimated_finish", "fine_tuned_model", "organization_id"),
         *("status", "result_files", "trained_tokens", "error", "eval_id", "user_provided_suffix", "usage_metrics"),
-        *("shared_with_openai", "model_sample", "item"),
+        "shared_with_openai",
     }
 )
-"""What the service says about a job, and the sample of a request to run a grader once: no part of a definition."""
+"""What the service says about a job: no part of a definition."""
+
+OF_A_RUN = ("model_sample", "item")
+"""What a request to run a grader once holds besides it."""
 
 
 def is_job(source: Mapping[str, Any]) -> bool:
@@ -46,8 +51,8 @@ def is_eval(source: Mapping[str, Any]) -> bool:
 
 def from_job(source: Mapping[str, Any]) -> Converted:
     """The grader of a fine-tuning job (a request or the job object), or of a request to run or validate one."""
-    converted = Converted("an OpenAI fine-tuning job")
     method = source.get("method")
+    converted = Converted(_named(source))
     if isinstance(method, Mapping):
         kind = method.get("type", "reinforcement" if "reinforcement" in method else None)
         reinforcement = method.get("reinforcement")
@@ -60,16 +65,36 @@ def from_job(source: Mapping[str, Any]) -> Converted:
         holder, place = source, "grader"
     if not isinstance(holder.get("grader"), Mapping):
         raise ValueError(f"{place}: a grader is an object with a 'type', not {short(holder.get('grader'))}")
-    _left_behind(converted, source, "", {"method", "grader"} | SERVICE_KEYS)
+    used = {"method", "grader"} | SERVICE_KEYS
+    if not isinstance(method, Mapping) and isinstance(source.get("model_sample"), str):
+        used |= set(OF_A_RUN)
+        converted.rows["rows"] = [_row_of_run(converted, source)]
+    _left_behind(converted, source, "", used)
     grader = _loaded(holder["grader"], place)
     converted.add(grader.label, grader)
     return converted
 
 
+def _named(source: Mapping[str, Any]) -> str:
+    """What a definition with one grader is, in words."""
+    if isinstance(source.get("method"), Mapping):
+        return "an OpenAI fine-tuning job"
+    return f"a request to {'run' if any(key in source for key in OF_A_RUN) else 'validate'} a grader of OpenAI's"
+
+
+def _row_of_run(converted: Converted, source: Mapping[str, Any]) -> dict[str, Any]:
+    """The item and the output that a request to run a grader holds, as a row that `assay grade` reads."""
+    item = source.get("item")
+    if item is not None and not isinstance(item, Mapping):
+        converted.lost("item", item, "an item is an object; the row has an empty one")
+    return {"item": dict(item) if isinstance(item, Mapping) else {}, "sample": {"output_text": source["model_sample"]}}
+
+
 def _left_behind(converted: Converted, holder: Mapping[str, Any], place: str, used: set[str] | frozenset[str]) -> None:
     for key, value in holder.items():
         if key not in used and value not in (None, [], {}):
-            why = JOB_KEYS.get(key, "no such key of a fine-tuning job is known")
+            what = converted.source.replace("an OpenAI", "a")
+            why = JOB_KEYS.get(key, f"no such key of {what} is known")
             converted.lost(f"{place}.{key}".lstrip("."), value, why)
 
 

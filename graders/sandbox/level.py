@@ -31,6 +31,8 @@ REMEDIES: Mapping[str, str] = {
     "/sys/kernel/security/lsm; else add it to lsm= on the kernel's command line)",
     "namespaces": "allow user namespaces (sysctl user.max_user_namespaces above 0 and, on Debian and Ubuntu, "
     "kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0)",
+    "private_uid": "nothing, since every level is reached without it; to have it, run as root a Python that others "
+    "can read (outside /root)",
     "linux": "use Linux 5.3 or later, in a virtual machine on other systems",
 }
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from graders.sandbox.fork_server import ForkServer
 
 ANSWER_SECONDS = 10.0  # for whatever a fork server is asked
-EXIT_SECONDS = 1.0  # between the end of a process's stream and its own, on a busy machine
+EXIT_SECONDS = 0.25  # between the end of a process's stream and its own, on a busy machine
 CHUNK = 2**18
 SIGNALS = {
     "SIGSYS": "made a system call that the sandbox forbids",

@@ -15,6 +15,12 @@ MOST_PROCESSES = 4096
 ACCEPT, PROCESSES, REUSE = "ASSAY_ACCEPT_SANDBOX", "ASSAY_SANDBOX_PROCESSES", "ASSAY_SANDBOX_REUSE"
 
 
+def default_level() -> Level:
+    """The lowest level that code is run at without an override."""
+    level: Level = SandboxSettings.model_fields["accept"].default
+    return level
+
+
 def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -21,7 +21,7 @@ from graders.rows import is_flat
 from graders.sample import Sample
 from graders.score import grade_many
 from graders.template import short
-from graders.testing.comparisons import walk
+from graders.testing.comparisons import reads_whole_item, walk
 from graders.testing.coverage import ends
 from graders.testing.degenerate import FORBIDDEN, HONEST, Row, tasks
 from graders.testing.gold import Gold, gold_of, value_of
@@ -30,8 +30,7 @@ from graders.variables import item_variables
 
 SLACK = 1e-9
 NO_GOLD = (
-    "gold answers not checked: the grader compares the output with nothing of the item; name the right answer with "
-    "--gold KEY, or say that there is none with --no-gold"
+    "gold answers not checked: {why}; name the right answer with --gold KEY, or say that there is none with --no-gold"
 )
 SHOWN = 8  # rows a printed finding names; `to_wire` has all
 
@@ -180,7 +179,7 @@ def check(
     findings = [*_missing(grader, rows, answer, golds), *_gold_findings(best, full)]
     findings += [*_too_lenient(probes), *_opting_out(probes, decidable)]
     if answer is None and gold is None:
-        findings.append(Finding("no_gold", NO_GOLD))
+        findings.append(Finding("no_gold", NO_GOLD.format(why=_why_no_gold(grader))))
     notes = [*_static(grader), *_cautions(grader, rows), *_to_be_judged(probes, decidable)]
     return Report(
         grader.identity,
@@ -232,6 +231,17 @@ def _asked(messages: Any) -> str:
         if isinstance(message, Mapping) and message.get("role") == "user" and isinstance(message.get("content"), str):
             return str(message["content"])
     return ""
+
+
+def _why_no_gold(grader: Grader) -> str:
+    """Why no right answer follows from what a grader reads of the item."""
+    whole = next((part.label for part in walk(grader) if reads_whole_item(part)), None)
+    if whole is not None:
+        return f"{whole} is given the whole item and does not tell which of it is the right answer"
+    if read := item_variables(grader):
+        named = ", ".join(f"{{{{ {variable} }}}}" for variable in read)
+        return f"the grader reads {named}, which tells no output that is right"
+    return "the grader compares the output with nothing of the item"
 
 
 def _missing(grader: Grader, rows: Sequence[Row], gold: Gold | None, golds: Mapping[str, Any]) -> Iterator[Finding]:

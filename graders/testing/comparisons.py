@@ -39,6 +39,11 @@ def walk(grader: Grader) -> Iterator[Grader]:
             yield from walk(part)
 
 
+def reads_whole_item(grader: Grader) -> bool:
+    """Whether a grader is handed sample and item as they are, where others name in `input` what they read of them."""
+    return not isinstance(grader, Composite) and "input" not in type(grader).model_fields
+
+
 def references(grader: Grader) -> list[str]:
     """The templates it compares with that name an item's variable, each once, those of its parts included."""
     return list(dict.fromkeys(one.answer for one in comparisons(grader) if one.of_item))

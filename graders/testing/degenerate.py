@@ -47,7 +47,7 @@ def tasks(
                 break  # nothing is what is asked for
             if not (gold and right and _says(output, right, gold.with_first(values, right))):
                 yield name, row, Sample(output)
-        for name, output in _sly(right, named, options, answers):
+        for name, output in (*_sly(right, named, options, answers), *_constant(grader, row.item)):
             if output.strip() != right.strip():
                 yield name, row, gold.with_first(values, output) if gold else Sample(output)
 
@@ -80,6 +80,25 @@ def _sly(gold: str, named: Sequence[str], options: Sequence[str], answers: Seque
         yield "gold negated", f"not {gold}"
         yield f"gold {REPEATS} times", " ".join([gold] * REPEATS)
         yield HONEST, f"The answer is {gold}."
+
+
+def _constant(grader: Grader, item: Item) -> Iterator[tuple[str, str]]:
+    """Functions that return the same whatever they are asked, for a grader that runs a function of the output."""
+    for part in walk(grader):
+        name = value_of(getattr(part, "function", ""), item) if part.type == "code" else None
+        if not isinstance(name, str) or not name.isidentifier():
+            continue
+        cases = value_of(part.cases, item) if isinstance(part.cases, str) else part.cases  # type: ignore[attr-defined]
+        first = cases[0] if isinstance(cases, list) and cases else None
+        if isinstance(first, Mapping) and "expected" in first:
+            yield "return the first case's answer", _returning(name, repr(first["expected"]))
+        for value in ("None", "True"):
+            yield f"return {value}", _returning(name, value)
+        return
+
+
+def _returning(name: str, value: str) -> str:
+    return f"def {name}(*args, **kwargs):\n    return {value}\n"
 
 
 def _text(gold: Any) -> str:

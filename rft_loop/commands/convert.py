@@ -15,8 +15,8 @@ def convert(
     source: Annotated[
         Path,
         typer.Argument(
-            help="An OpenAI fine-tuning job or eval (.json), the output items of an eval run (.json, .jsonl), "
-            "or a Promptfoo config (.yaml, .json)."
+            help="An OpenAI fine-tuning job, eval or request to run a grader (.json), the output items of an eval "
+            "run (.json, .jsonl), or a Promptfoo config (.yaml, .json)."
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the graders, rows and not-carried.json.")],

@@ -59,6 +59,7 @@ def _sandbox() -> dict[str, Any]:
     from graders.sandbox.fork_server import ServerFailedError
     from graders.sandbox.level import MEANING, NOWHERE
     from graders.sandbox.pool import RefusedError, pool
+    from graders.sandbox.settings import default_level
 
     shared, problem = pool(), ""
     standing = NOWHERE._replace(missing={})
@@ -71,6 +72,7 @@ def _sandbox() -> dict[str, Any]:
         "level": standing.level,
         "meaning": MEANING[standing.level],
         "sufficient": not problem,
+        "override": shared.settings.accept < default_level(),
         "problem": problem,
         "layers": [_layer(name, standing) for name in _layers()],
         "self_test": dict(standing.tried),
@@ -155,10 +157,15 @@ def _text(found: dict[str, Any]) -> str:
 
 def _sandbox_text(sandbox: dict[str, Any]) -> Iterator[str]:
     from graders.sandbox.level import MEANING
+    from graders.sandbox.settings import ACCEPT, default_level
 
     levels = [f"{'>' if level == sandbox['level'] else ' '} {level}  {told}" for level, told in MEANING.items()]
     accepted = next(setting["value"] for setting in sandbox["settings"] if setting["setting"] == "accept")
     verdict = f"code that nobody vouches for runs here: {accepted} or better is accepted"
+    if sandbox["override"]:
+        usual = default_level()
+        reached = "and is reached" if sandbox["level"] >= usual else "and is not reached: each grade made here says so"
+        verdict += f". This is an override ({ACCEPT}): {usual} is what is needed without it, {reached}"
     yield "\n".join([f"Sandbox: level {sandbox['level']}", *levels, sandbox["problem"] or verdict])
     yield _table(("layer", "state", ""), map(_layer_line, sandbox["layers"]))
     tried = sandbox["self_test"]
@@ -170,11 +177,12 @@ def _sandbox_text(sandbox: dict[str, Any]) -> Iterator[str]:
 
 
 def _layer_line(layer: dict[str, Any]) -> tuple[str, ...]:
-    needed = f"needed from {layer['needed_from']} on" if layer["needed_from"] else "where root starts it; for no level"
+    needed = f"needed from {layer['needed_from']} on" if layer["needed_from"] else "needed for no level"
     if layer["on"]:
         return layer["layer"], "on", needed
     state = "unknown" if layer["reason"] == UNTRIED else "missing"
-    return layer["layer"], state, ": ".join(filter(None, [f"{needed}; {layer['reason']}", layer["remedy"]]))
+    remedy = f". What to do: {layer['remedy']}" if layer["remedy"] else ""
+    return layer["layer"], state, f"{needed}; {layer['reason']}{remedy}"
 
 
 def _setting_line(setting: dict[str, Any]) -> tuple[str, ...]:

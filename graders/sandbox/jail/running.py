@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import linecache
 import os
 import sys
@@ -10,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from .frames import HEADER, packed, parsed
+from .frames import HEADER, packed
 
 CHANNEL = 3
 LONGEST_DETAIL = 4000  # characters of a traceback
@@ -30,7 +31,8 @@ class Channel:
         if len(header) < HEADER:
             return None
         content = self._stream.read(int.from_bytes(header, "big"))
-        return parsed(content)
+        message: dict[str, Any] = json.loads(content)  # from whoever asked, who is trusted
+        return message
 
     def send(self, message: dict[str, Any]) -> None:
         frame = packed(message)

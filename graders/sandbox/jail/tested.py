@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
+import inspect
 import linecache
 import os
 import reprlib
@@ -17,6 +19,7 @@ from .plain import NotPlainError, TooDeepError, decoded, encoded
 from .running import MODULE, Channel, Raised, legible, loaded
 
 NAMES = (MODULE, "solution")  # modules that tests may import the function from
+ONE_FUNCTION = "tests can call one function"
 ENDS = (StopIteration, StopAsyncIteration)  # in the tests' own map() they would look like its end
 
 
@@ -40,6 +43,9 @@ class Candidate:
         self.asked = 0
         self.last = ""  # what it answered last
         self.broken = ""
+        self.name = ""
+        self.bound: frozenset[str] = frozenset()  # names that the tests bind somewhere
+        self.no_function = ""  # why the tests ask for more than a function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -85,9 +91,13 @@ def _exception(answer: dict[str, Any]) -> BaseException:
 def tested(message: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Each test with its outcome: passed, failed or skipped. `broken` where the tests are at fault."""
     candidate = Candidate(message["id"], channel)
-    filename = message["filename"]
+    candidate.name, filename = message["function"], message["filename"]
     outcomes: list[list[str]] = []
     try:
+        with suppress(SyntaxError, ValueError, MemoryError, RecursionError):  # told where the tests are run
+            tree = ast.parse(message["test"])
+            candidate.bound = bound_names(tree)
+            candidate.no_function = use_as_class(tree, candidate.name)
         names = _prepared(message, candidate)
         outcomes += _at_top_level(message["test"], filename, names, candidate)
         if not (outcomes and outcomes[0][1] == "failed"):
@@ -107,6 +117,7 @@ def _prepared(message: dict[str, Any], candidate: Candidate) -> dict[str, Any]:
     except Raised:  # a beginning that only the answer completes
         names = loaded("", "<prefix>", MODULE)
     first, _, method = message["function"].partition(".")
+    given = names.get(first)
     if method:
         names[first] = type(first, (), {method: staticmethod(candidate)})
     elif first:
@@ -114,6 +125,12 @@ def _prepared(message: dict[str, Any], candidate: Candidate) -> dict[str, Any]:
     names["candidate"] = candidate
     for name in NAMES:
         sys.modules[name] = sys.modules[MODULE]
+    if isinstance(given, type) and not method:
+        raise BrokenTestsError(f"{ONE_FUNCTION}, and {first} is a class")
+    if "unittest" in message["test"]:
+        import unittest
+
+        unittest.main = lambda *_, **__: None  # type: ignore[assignment]
     return names
 
 
@@ -130,6 +147,7 @@ def _at_top_level(source: str, filename: str, names: dict[str, Any], candidate: 
 def _tests(names: dict[str, Any], candidate: Candidate) -> Iterator[tuple[str, Callable[[], Any]]]:
     """`check(candidate)`, the functions `test_...`, and unittest's classes."""
     if callable(check := names.get("check")):
+        _check_runs("check", check)
         yield "check", lambda: check(candidate)
     for name, value in list(names.items()):
         if name.startswith("test") and isinstance(value, FunctionType) and value.__module__ == MODULE:
@@ -140,7 +158,17 @@ def _tests(names: dict[str, Any], candidate: Candidate) -> Iterator[tuple[str, C
             yield name, value
 
 
+def _check_runs(name: str, test: Any) -> None:
+    """Raise BrokenTestsError for a test whose call runs nothing."""
+    flags = getattr(getattr(test, "__code__", None), "co_flags", 0)
+    if flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        raise BrokenTestsError(f"{name} is async, and async tests are not run; use unittest.IsolatedAsyncioTestCase")
+    if flags & inspect.CO_GENERATOR:
+        raise BrokenTestsError(f"{name} holds `yield`, so that calling it runs nothing")
+
+
 def _bound(name: str, test: FunctionType, candidate: Candidate) -> Callable[[], Any]:
+    _check_runs(name, test)
     code, given = test.__code__, len(test.__defaults__ or ())
     wanted = [*code.co_varnames[: code.co_argcount - given]]
     if wanted not in ([], ["candidate"]):
@@ -203,6 +231,9 @@ def _of_class(case: Any, candidate: Candidate, filename: str) -> list[list[str]]
         def addUnexpectedSuccess(self, test: Any) -> None:  # noqa: N802
             self.note(test, "failed", "it passed, and should fail")
 
+    methods = unittest.defaultTestLoader.getTestCaseNames(case)
+    for name in () if issubclass(case, unittest.IsolatedAsyncioTestCase) else methods:
+        _check_runs(f"{case.__name__}.{name}", getattr(case, name))
     record = Record()
     record.asked = candidate.asked
     unittest.defaultTestLoader.loadTestsFromTestCase(case).run(record)
@@ -218,7 +249,85 @@ def _why(problem: BaseException, candidate: Candidate, filename: str) -> str:
         raised = f"{type(problem).__name__}: {problem}".strip(": ")
     except BaseException:  # an exception whose own text raises
         lines, raised = [], type(problem).__name__
-    if not candidate.asked:
+    missing = _missing_name(problem, candidate, filename)
+    if missing or candidate.no_function or not candidate.asked:
         place = f" in {lines[-1]}" if lines else ""
-        raise BrokenTestsError(f"{raised}{place}") from None
+        candidate.broken = candidate.no_function or f"{raised}{place}{missing}{_package(problem)}"
+        raise BrokenTestsError(candidate.broken) from None
     return f"{lines[-1]}: {raised}{candidate.last}" if lines else f"{raised}{candidate.last}"
+
+
+def _missing_name(problem: BaseException, candidate: Candidate, filename: str) -> str:
+    """What to say of a name that the tests use and nobody defines; "" where it is not certain that they are at fault.
+
+    What the function answered may keep the tests from binding a name of their own, and may be raised by them again.
+    """
+    name = getattr(problem, "name", None)
+    if isinstance(problem, ImportError) and name in NAMES and not candidate.asked:
+        return f"; {ONE_FUNCTION}, {candidate.name}"
+    if type(problem) is not NameError or not isinstance(name, str) or name in candidate.bound:
+        return ""
+    frames = traceback.extract_tb(problem.__traceback__)
+    if not frames or frames[-1].filename != filename:
+        return ""
+    return f"; {ONE_FUNCTION}, {candidate.name}: {name} is not there"
+
+
+def _package(problem: BaseException) -> str:
+    absent = isinstance(problem, ModuleNotFoundError) and problem.name not in NAMES
+    return "; name its distribution in `packages`" if absent else ""
+
+
+def bound_names(tree: ast.Module) -> frozenset[str]:
+    """Names that some statement of the tests binds, in whatever scope; not those that are only read."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found.update([node.id] if not isinstance(node.ctx, ast.Load) else [])
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).partition(".")[0])
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            found.update(node.names)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        else:
+            found.update(filter(None, (getattr(node, field, None) for field in ("name", "rest"))))
+    return frozenset(found)
+
+
+def use_as_class(tree: ast.Module, function: str) -> str:
+    """How the tests use the function as a class, or "": its answers are plain data, without a class's methods."""
+    nodes = list(ast.walk(tree))
+    if any(isinstance(node, ast.Name) and node.id in ("hasattr", "getattr") for node in nodes):
+        return ""  # they ask first
+    made = [node for node in nodes if isinstance(node, ast.Assign) and _calls(node.value, function)]
+    holding = {target.id: target for node in made for target in node.targets if isinstance(target, ast.Name)}
+    targets = {id(target) for node in made for target in node.targets}
+    for node in nodes:
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) and id(node) not in targets:
+            holding.pop(node.id, None)  # it is something else as well
+        elif isinstance(node, ast.arg):
+            holding.pop(node.arg, None)
+    for node in nodes:
+        if isinstance(node, ast.ClassDef) and any(_is(base, function) for base in node.bases):
+            return f"{ONE_FUNCTION}, and {function} is used as a class"
+        if isinstance(node, ast.Attribute) and node.attr not in PLAIN:
+            held = isinstance(node.value, ast.Name) and node.value.id in holding
+            if held or _calls(node.value, function):
+                return f"{ONE_FUNCTION}, and what {function} returns is plain data, without .{node.attr}"
+    return ""
+
+
+def _calls(node: ast.expr, function: str) -> bool:
+    return isinstance(node, ast.Call) and _is(node.func, function)
+
+
+def _is(node: ast.expr, function: str) -> bool:
+    return isinstance(node, ast.Name) and node.id in (function, "candidate")
+
+
+PLAIN = frozenset(
+    name
+    for kind in (str, bytes, int, float, complex, bool, list, tuple, dict, set, frozenset, type(None))
+    for name in dir(kind)
+)

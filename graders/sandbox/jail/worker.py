@@ -114,8 +114,11 @@ def _run_encoding(found: Any, filename: str) -> Any:
 def _drawn(namespace: dict[str, Any], message: dict[str, Any], filename: str) -> dict[str, Any]:
     """Argument lists, drawn from `arguments`: a function of a random.Random, or a hypothesis strategy."""
     if "arguments" not in namespace:
-        return {"unusable": "the code defines no 'arguments'"}
+        raise NotPlainError("it defines no 'arguments'")
     source, count, seed = namespace["arguments"], message["count"], message["draw"]
+    if not (callable(source) or hasattr(source, "example")):
+        kind = type(source).__name__
+        raise NotPlainError(f"`arguments` must be a function or a hypothesis strategy, not a value of the type {kind}")
 
     def draw() -> list[Any]:
         if callable(source) and not hasattr(source, "example"):
