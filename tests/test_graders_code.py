@@ -95,7 +95,7 @@ def test_no_weights_make_a_case_that_fails_vanish() -> None:
         ("x = " + "(" * 5000, "the code does not compile: ", "code_error"),
         ("x = '\ud800'", "the code does not compile: UnicodeEncodeError", "code_error"),
         ("def sub(a, b): return 1", "the code defines no 'add'; it defines sub", "code_error"),
-        ("add = 5", "add(1, 2) raised TypeError: 'add' is no function", "code_error"),
+        ("add = 5", "the code defines no function 'add', but a value of the type int", "code_error"),
         ("def add(a, b): return a / 0", "add(1, 2) raised ZeroDivisionError: division by zero (line 1)", "code_error"),
         ("import sys\nsys.exit(0)", "add(1, 2) raised SystemExit: 0 (line 2)", "code_error"),
         ("import os\nos._exit(0)", "add(1, 2) ended its process without an answer (exit code 0)", "code_error"),
@@ -884,3 +884,40 @@ def test_each_example_of_the_page_gives_its_grade(start: int) -> None:
     definition, row, expected = map(json.loads, BLOCKS[start : start + 3])
     grade = load(definition)(row["sample"], row["item"])
     assert (grade.score, grade.why) == (expected["score"], expected["why"])
+
+
+@pytest.mark.parametrize("answer", ["find", "whole"])
+def test_a_byte_order_mark_before_the_code_is_no_part_of_it(answer: str) -> None:
+    assert adding(answer=answer)(f"\ufeff{ADD}").score == 1.0
+    assert adding(answer=answer, prefix="import math\n")(f"\ufeff{ADD}").score == 1.0
+    if answer == "find":
+        assert adding()(f"Here:\n```python\n\ufeff{ADD}```\n").score == 1.0
+
+
+STACK = "import resource\nmost = resource.RLIM_INFINITY\nresource.setrlimit(resource.RLIMIT_STACK, (most, most))\n"
+IN_A_THREAD = "import sys, threading\nsys.setrecursionlimit(10**6)\nthreading.stack_size(2**27)\n"
+
+
+def test_code_may_ask_for_a_deeper_stack() -> None:
+    program = f"{STACK}{IN_A_THREAD}def main(): print(sum(map(int, input().split())))\n"
+    assert summing()(program + "t = threading.Thread(target=main)\nt.start()\nt.join()\n").score == 1.0
+    function = f"{STACK}{IN_A_THREAD}def add(a, b):\n    found = []\n"
+    function += "    t = threading.Thread(target=lambda: found.append(a + b))\n    t.start()\n    t.join()\n"
+    assert adding()(function + "    return found[0]\n").score == 1.0
+
+
+def test_no_other_limit_can_be_raised() -> None:
+    source = "import resource\ndef add(a, b):\n    try: resource.setrlimit(resource.RLIMIT_NPROC, (9**9, 9**9))\n"
+    assert adding()(source + "    except (ValueError, OSError): return a + b\n").score == 1.0
+
+
+@pytest.mark.parametrize("answer", ["find", "whole"])
+@pytest.mark.parametrize("prefix", ["import math\n", "def half(x):\n    return x / 2\n\n"])
+def test_the_future_that_code_imports_goes_before_a_whole_prefix(prefix: str, answer: str) -> None:
+    source = "'Adds.'\nfrom __future__ import (\n    annotations,\n)  # types\n"
+    source += "def add(a: Unknown, b: Unknown):\n    return a + b\n"
+    assert adding(prefix=prefix, answer=answer)(source).score == 1.0
+    for end in ("\r\n", "\r"):
+        assert adding(prefix=prefix, answer="whole")(source.replace("\n", end)).score == 1.0
+    assert adding(prefix=prefix, answer=answer)(source.replace("annotations", "no_such")).score == 0.0
+    assert adding(answer=answer)(f"x = 1\n{source}").score == 0.0

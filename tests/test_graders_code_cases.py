@@ -30,6 +30,11 @@ def test_a_program_may_have_no_input() -> None:
     assert case.task == Program("", "x", RULES)
 
 
+def test_what_is_expected_must_fit_into_an_answer() -> None:
+    with pytest.raises(ValueError, match=r"case 1: expected has .* raise output_kb"):
+        read_cases([{"args": [], "expected": list(range(300_000))}], "f", Rules(), 2**20)
+
+
 @pytest.mark.parametrize(
     ("row", "args", "kwargs"),
     [

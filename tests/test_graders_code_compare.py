@@ -56,6 +56,27 @@ def alike(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"float": "\x1b]0;x\x07\nall 2 cases passed"},
+        {"int": "\x1b[2J" + "x" * 60},
+        {"bytes": "\x1b[2J"},
+        {"anything": "\x1b[2J\n"},
+        {"complex": ["\x1b", "\n"]},
+    ],
+)
+def test_a_claim_that_encodes_nothing_is_shown_without_signs_that_a_terminal_obeys(claim: Any) -> None:
+    assert shown(claim).isprintable()
+    assert shown([claim, {"dict": [[claim, claim]]}]).isprintable()
+
+
+def test_a_tolerance_reaches_over_as_many_values_as_are_expected() -> None:
+    expected = Expected(encoded([0.1] * 250_000), Rules(abs_tol=1e-6))
+    assert expected.is_met_by(encoded([0.1 + 1e-9] * 250_000))
+    assert not expected.is_met_by(encoded([0.1 + 1e-9] * 249_999 + [0.2]))
+
+
 @given(values)
 @settings(max_examples=300)
 def test_every_plain_value_equals_itself_and_survives_its_frame(value: Any) -> None:

@@ -151,3 +151,23 @@ def test_arguments_have_a_time_of_their_own_which_is_told(monkeypatch: pytest.Mo
 )
 def test_a_source_may_define_arguments_in_any_way(source: str) -> None:
     check_source(source, "arguments")
+
+
+def test_a_reference_that_was_too_slow_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {
+        "reference": "import time\ndef add(a, b):\n    time.sleep(0.2)\n    return a + b\n",
+        "generated": 2,
+        "timeout_seconds": 4.9,
+    }
+    seconds = [0.05]  # of the reference, while the machine is slow
+    real = generated.Recipe._answer
+
+    def hurried(recipe: generated.Recipe, args: list[Any]) -> Any:
+        return real(recipe._replace(runner=recipe.runner._replace(seconds=seconds[0])), args)
+
+    monkeypatch.setattr(generated.Recipe, "_answer", hurried)
+    first = graded(**options)
+    assert first.error is not None
+    assert first.error.kind == "invalid_reference"
+    seconds[0] = 4.9
+    assert graded(**options).score == 1.0

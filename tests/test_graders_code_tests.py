@@ -300,3 +300,98 @@ def test_a_list_of_texts_is_joined_into_tests() -> None:
     item = {"test_list": ["assert add(1, 2) == 3", "assert add(0, 0) == 0"]}
     assert grader(ADD, item).score == 1.0
     assert grader("def add(a, b): return 3", item).score == 0.0
+
+
+WRONG = "def add(a, b): return 0"
+ONE_THAT_PASSES = "\ndef test_zero(): assert add(0, 0) == 0\n"
+
+
+@pytest.mark.parametrize(
+    ("tests", "name"),
+    [
+        ("class TestAdd:\n    def test_a(self): assert add(1, 2) == 3\n", "TestAdd.test_a"),
+        ("class Base:\n    def test_a(self): assert add(1, self.b) == 3\nclass Sub(Base):\n    b = 2\n", "Sub.test_a"),
+        ("class TestAdd:\n    def setup_method(self): self.b = 2\n    def test_a(self): assert add(1, self.b) == 3\n"
+         "    def teardown_method(self, method): del self.b\n", "TestAdd.test_a"),
+        ("import unittest\nclass Mixin:\n    def test_a(self): self.assertEqual(add(1, 2), 3)\n"
+         "class T(Mixin, unittest.TestCase): pass\nSame = T\n", "T.test_a"),
+        ("import functools\ndef small(n): assert add(n, 2) == 3\ntest_a = functools.partial(small, 1)\n", "test_a"),
+        ("import functools\n@functools.lru_cache\ndef test_a(): assert add(1, 2) == 3\n", "test_a"),
+        ("class Small:\n    def __call__(self, candidate): assert candidate(1, 2) == 3\ntest_a = Small()\n", "test_a"),
+        ("import types\ndef small(): assert add(1, 2) == 3\n"
+         "test_a = types.FunctionType(small.__code__, {'add': add})\n", "test_a"),
+        ("import contextlib\n@contextlib.contextmanager\ndef c(): yield\n"
+         "@c()\ndef test_a(): assert add(1, 2) == 3\n", "test_a"),
+        ("def small(): assert add(1, 2) == 3\ntest_a = small\n", "test_a"),
+        ("def small(f): assert f(1, 2) == 3\ncheck = small\n", "check"),
+        ("exec('def test_a(): assert add(1, 2) == 3')\n", "test_a"),
+    ],
+)  # fmt: skip
+def test_no_test_is_left_out(tests: str, name: str) -> None:
+    assert graded(tests + ONE_THAT_PASSES).score == 1.0, graded(tests + ONE_THAT_PASSES).why
+    grade = graded(tests + ONE_THAT_PASSES, WRONG, partial_credit=1.0)
+    assert [part for part in grade.parts if grade.parts[part].score == 0.0] == [name]
+
+
+@pytest.mark.parametrize("output", [ADD, WRONG])
+@pytest.mark.parametrize(
+    ("tests", "said"),
+    [
+        ("def test_a(): return add(1, 2) == 7", "test_a returned False; assert it"),
+        ("def check(f): return f(1, 2) in (0, 3)", "check returned True; assert it"),
+        ("async def a(): assert add(1, 2) == 3\ndef test_a(): return a()",
+         "test_a returned a value of the type coroutine; assert it"),
+        ("class TestA:\n    def test_a(self): return (add(1, 2) == n for n in [3])", "TestA.test_a returned a value"),
+        ("import unittest\nclass T(unittest.TestCase):\n    def test_a(self): return add(1, 2) == 7",
+         "T.test_a returned False"),
+        ("import unittest\nclass T(unittest.IsolatedAsyncioTestCase):\n    async def test_a(x): return add(1, 2) > 9",
+         "T.test_a returned False"),
+        ("class TestA:\n    def __init__(self, n): pass\n    def test_a(self): assert add(1, 2) == 3",
+         "TestA.test_a: its class cannot be called without arguments"),
+        ("class TestA:\n    def setup_class(cls): cls.b = 2\n    def test_a(self): assert add(1, 2) == 3",
+         "TestA.setup_class is not run"),
+        ("class TestA:\n    class TestB:\n        def test_a(self): assert add(1, 2) == 3", "TestA.TestB is not run"),
+        ("class TestA:\n    def test_a(self, n): assert add(n, 2) == 3", "TestA.test_a takes n"),
+        ("if __name__ == '__main__':\n    assert add(1, 2) == 3", "they never call the function"),
+    ],
+)  # fmt: skip
+def test_tests_whose_result_nobody_sees_are_undecided(tests: str, said: str, output: str) -> None:
+    grade = graded(tests if "__main__" in tests else tests + ONE_THAT_PASSES, output)
+    assert grade.error is not None, grade.why
+    assert (grade.error.kind, grade.error.fault) == ("invalid_reference", "grader"), grade.why
+    assert said in grade.why
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("def add(:", "the code does not compile"),
+        ("import os\nos._exit(0)", "the code ended its process"),
+        ("raise ValueError('no')", "the code raised ValueError: no"),
+        ("def plus(a, b): return a + b", "the code defines no 'add'"),
+        ("add = 5", "the code defines no function 'add', but a value of the type int"),
+        ("def add(a, b): import os; os._exit(0)", "the code ended its process"),
+        ("def add(a, b):\n    while True: pass", "the code took longer than 1 s"),
+        ("def add(a, b):\n    import os\n    os.write(3, b'none at all')", "the code sent bytes that are no answer"),
+    ],
+)
+def test_code_that_does_not_load_or_dies_fails_whatever_the_tests_catch(output: str, said: str) -> None:
+    tests = (
+        "def test_a(): pass\ndef check(f):\n    try:\n        f(-1, 0)\n    except:\n        return\n    assert False\n"
+    )
+    assert graded(tests, "def add(a, b): raise ValueError").score == 1.0
+    grade = graded(tests, output, timeout_seconds=1.0, partial_credit=1.0)
+    assert grade.score == 0.0
+    assert said in grade.why
+
+
+def test_an_argument_made_of_an_answer_is_the_codes_failure() -> None:
+    tests = "def check(f):\n    r = f(1, 2)\n    assert f(iter(r) if isinstance(r, str) else r, 1) == 4\n"
+    assert graded(tests).score == 1.0
+    grade = graded(tests, "def add(a, b): return 'a'")
+    assert grade.score == 0.0
+    assert "the function is called with a value of the type str" in grade.why
+
+
+def test_the_tested_function_has_its_name() -> None:
+    assert graded("assert (candidate.__name__, add.__qualname__) == ('add', 'add') and add(1, 2) == 3").score == 1.0

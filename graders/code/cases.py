@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from graders.code.compare import Expected, Rules, printed_difference, short_text, shown
 from graders.code.run import Outcome, Runner, words
 from graders.sample import read_json
+from graders.sandbox.jail.frames import packed
 from graders.sandbox.jail.plain import decoded, encoded
 from graders.template import nearest, short
 
@@ -129,7 +130,7 @@ def _case(number: int, row: Any, function: str, rules: Rules, longest: int) -> C
             hint = hint or ("that is for programs, without `function`" if other else _hint(str(key), keys))
             raise ValueError(f"{place}: unknown key {short(key)}; {hint}")
     try:
-        task = _call(row, function, rules) if function else _program(row, rules, longest)
+        task = _call(row, function, rules, longest) if function else _program(row, rules, longest)
         name = row.get("name", place)
         if not (isinstance(name, str) and name.strip() and name.isprintable()):
             raise ValueError(f"name {short(name)} is no name")
@@ -145,7 +146,7 @@ def _hint(key: str, keys: tuple[str, ...]) -> str:
     return nearest(meant, keys)
 
 
-def _call(row: Mapping[str, Any], function: str, rules: Rules) -> Call:
+def _call(row: Mapping[str, Any], function: str, rules: Rules, longest: int) -> Call:
     args, kwargs = _either(row, "args", []), _either(row, "kwargs", {"dict": []})
     if type(args) is dict and "tuple" in args:
         args = args["tuple"]
@@ -155,7 +156,10 @@ def _call(row: Mapping[str, Any], function: str, rules: Rules) -> Call:
         raise ValueError("kwargs must be an object")
     if "expected" not in row and "expected_typed" not in row:
         raise ValueError("key 'expected' is missing")
-    return Call(function, args, dict(kwargs["dict"]), Expected(_either(row, "expected", None), rules))
+    wanted = _either(row, "expected", None)
+    if (length := len(packed(wanted))) > longest:
+        raise ValueError(f"expected has {length:,} bytes, and an answer may have {longest:,}; raise output_kb")
+    return Call(function, args, dict(kwargs["dict"]), Expected(wanted, rules))
 
 
 def _either(row: Mapping[str, Any], key: str, default: Any) -> Any:

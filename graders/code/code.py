@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -15,9 +16,10 @@ from graders.code.compare import Numbers, Order, Rules, Sequences, Whitespace
 from graders.code.generated import Recipe
 from graders.code.languages import language
 from graders.code.packages import check_importable
+from graders.code.results import MOST_SLOW, Result, grade_of
 from graders.code.run import Runner, spread
 from graders.code.tested import run_tests
-from graders.grade import Grade, GradeError, GradingError
+from graders.grade import Grade, GradingError
 from graders.grader import Grader
 from graders.sample import Item, Sample
 from graders.sandbox.fork_server import ServerFailedError
@@ -27,33 +29,16 @@ from graders.sandbox.pool import OverloadedError, RefusedError, pool
 from graders.template import Template, Variable, parse, render, resolve, short
 
 BATCH = 16  # samples that are graded at once, as far as the pool has turns
-MOST_PARTS = 100  # cases whose grades stand in a grade
-MOST_SLOW = 3  # cases of a sample that take too long before the rest is not run
 OF_THE_ITEM = ("prefix", "function", "cases", "tests", "reference", "arguments")
-
-
-class Result(NamedTuple):
-    """What came of a case, or of an author's test."""
-
-    name: str
-    failure: str  # "" where it passed
-    told: str  # what the case did, for the grade's reason
-    kind: str = ""  # of the candidate's error
-    weight: float = 1.0
-    visible: bool = False
-    hopeless: bool = False  # whether every other case must fail too
-    is_test: bool = False
-    seconds: float = 0.0
-    unrun: bool = False
 
 
 class Work(NamedTuple):
     """What one item asks of a candidate."""
 
-    prefix: str
-    function: str
-    cases: Sequence[Case]
-    tests: str
+    prefix: str  # code before the answer
+    function: str  # its name, or Class.method; "" for a program: stdin to stdout
+    cases: Sequence[Case]  # what it is called with and should return
+    tests: str  # an author's test source, run in another process
 
 
 class Code(Grader):
@@ -69,27 +54,27 @@ class Code(Grader):
 
     type: Literal["code"] = "code"
     input: Template = "{{sample.output_text}}"
-    answer: Literal["find", "whole"] = "find"
-    language: str = "python"
+    answer: Literal["find", "whole"] = "find"  # "find": the fenced block that counts; "whole": the text as it is
+    language: str = "python"  # what the code is written in
     prefix: Template = ""
     function: Template = ""
     cases: str | list[Any] = ""
     tests: Template = ""
-    reference: Template = ""
-    arguments: Template = ""
-    generated: int = Field(20, ge=1, le=1000, strict=True)
-    seed: int = Field(0, strict=True)
-    numbers: Numbers = "strict"
-    order: Order = "written"
-    sequences: Sequences = "strict"
-    whitespace: Whitespace = "trailing"
-    rel_tol: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False, strict=True)
-    abs_tol: float = Field(0.0, ge=0, allow_inf_nan=False, strict=True)
-    partial_credit: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, strict=True)
-    timeout_seconds: float = Field(5.0, gt=0, le=3600, allow_inf_nan=False, strict=True)
-    memory_mb: int = Field(512, ge=16, le=2**20, strict=True)
-    output_kb: int = Field(1024, ge=1, le=2**16, strict=True)
-    packages: list[str] = Field([])
+    reference: Template = ""  # source of a right solution
+    arguments: Template = ""  # source that defines `arguments`
+    generated: int = Field(20, ge=1, le=1000, strict=True)  # cases made from them
+    seed: int = Field(0, strict=True)  # of the arguments
+    numbers: Numbers = "strict"  # "equal": 2 is 2.0
+    order: Order = "written"  # "free": lists in any order
+    sequences: Sequences = "strict"  # "equal": a tuple is a list
+    whitespace: Whitespace = "trailing"  # of what is printed
+    rel_tol: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False, strict=True)  # of floats
+    abs_tol: float = Field(0.0, ge=0, allow_inf_nan=False, strict=True)  # of floats
+    partial_credit: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, strict=True)  # worth of the share that passed
+    timeout_seconds: float = Field(5.0, gt=0, le=3600, allow_inf_nan=False, strict=True)  # of one case
+    memory_mb: int = Field(512, ge=16, le=2**20, strict=True)  # of one process
+    output_kb: int = Field(1024, ge=1, le=2**16, strict=True)  # of one answer
+    packages: list[str] = Field([])  # distributions that the code may import
 
     @model_validator(mode="before")
     @classmethod
@@ -265,8 +250,7 @@ class Code(Grader):
         found = chosen.find(output, work.function, prefix) if self.answer == "find" else chosen.whole(output)
         if not found.text.strip():
             return "", GradingError("sample_parse_error", found.absent, "candidate"), ""
-        between = "\n" if found.fenced and prefix and not prefix.endswith("\n") else ""
-        return f"{prefix}{between}{found.text}", None, found.place
+        return chosen.joined(prefix, found), None, found.place
 
     # What the candidate does
 
@@ -306,7 +290,7 @@ class Code(Grader):
         """Raises GradingError where what stands before the answer fails by itself."""
         if not work.prefix.strip():
             return
-        ends = self.answer == "find" and source.startswith(f"{work.prefix}\n")  # a block begins on a line of its own
+        ends = self.answer == "find" and f"{work.prefix}\n" in source  # a block begins on a line of its own
         stdin = next((case.task.stdin for case in work.cases if isinstance(case.task, Program)), "")
         if fault := self._runner.fault_of_prefix(work.prefix + "\n" * ends, None if work.function else stdin):
             raise GradingError("invalid_reference", f"prefix: it {fault}")
@@ -328,60 +312,12 @@ class Code(Grader):
         flags = case.visible, outcome.hopeless
         return Result(case.name, failure, told, kind, case.weight, *flags, seconds=outcome.seconds)
 
-    # The grade
-
     def _graded(self, results: Sequence[Result], work: Work, source: str, standing: Standing, place: str) -> Grade:
-        block = f"; {place} was graded" if place else ""
-        level = standing.level if standing.level >= "S2" else f"{standing.level}, accepted"
-        parts = {result.name: _part(result, level) for result in results[:MOST_PARTS]}
         what = "tests" if not work.cases else "cases" if not work.tests else "tests and cases"
-        first = next((result for result in results if result.failure), None)
-        if first is None:
-            count = f"all {len(results):,} {what}" if len(results) > 1 else f"the one {what.removesuffix('s')}"
-            return Grade(1.0, f"passed {count}{block}", parts=parts, extracted=source, sandbox=level)
-        score, error = self._score(results), None
-        if score == 0.0 and first.kind:
-            error = GradeError(first.kind, "candidate", first.told)
-        tests = sum(result.is_test for result in results)
-        why = _why(results, first, len(work.cases) + tests - len(results), what) + block
-        if unrun := sum(result.unrun for result in results):
-            why += f"; {MOST_SLOW} cases took longer than {self.timeout_seconds:g} s; {unrun:,} were not run"
-        return Grade(score, why, error, parts, extracted=source, sandbox=level)
-
-    def _score(self, results: Sequence[Result]) -> float:
-        if any(result.hopeless for result in results):
-            return 0.0
-        passed = sum(result.weight for result in results if not result.failure)
-        share = passed / sum(result.weight for result in results)
-        return self.partial_credit * min(share, 1 - 1e-9)
-
-
-def _part(result: Result, level: str) -> Grade:
-    if not result.failure:
-        return Grade(1.0, "passed", sandbox=level, seconds=result.seconds)
-    error = GradeError(result.kind, "candidate", result.failure) if result.kind else None
-    return Grade(0.0, result.failure, error, sandbox=level, seconds=result.seconds)
-
-
-def _why(results: Sequence[Result], first: Result, left: int, what: str) -> str:
-    """The reason of a grade where `first` failed, and `left` cases were not run after it."""
-    if first.hopeless:
-        return first.told
-    passed = sum(not result.failure for result in results)
-    if left:
-        why = f"{first.name} failed: {first.told} ({passed:,} passed before it, {left:,} not run)"
-    else:
-        why = f"{passed:,} of {len(results):,} {what} passed; {first.name} failed: {first.told}"
-    cases = [result for result in results if not result.is_test]
-    visible = [not result.failure for result in cases if result.visible]
-    hidden = [not result.failure for result in cases if not result.visible]
-    if visible and all(visible) and not all(hidden):
-        why += f"; {_share(visible)} visible and {_share(hidden)} hidden cases passed"
-    return why
-
-
-def _share(passed: Sequence[bool]) -> str:
-    return f"{sum(passed):,} of {len(passed):,}"
+        left = len(work.cases) - sum(not result.is_test for result in results)
+        level, seconds = standing.recorded, self.timeout_seconds
+        grade = grade_of(results, what, left, self.partial_credit, seconds, source, level)
+        return replace(grade, why=f"{grade.why}; {place} was graded") if place else grade
 
 
 @contextmanager

@@ -26,7 +26,7 @@ Tree: TypeAlias = tuple[Any, ...]
 NONE, BOOL, NUMBER, NAN, TEXT, BYTES, BYTEARRAY, COMPLEX, LIST, TUPLE, SET, FROZENSET, DICT = range(13)
 LISTS = {"list": LIST, "tuple": TUPLE, "set": SET, "frozenset": FROZENSET}
 MATCHED = 64  # entries without an order that are tried against each other, where sorting does not pair them
-STEPS = 200_000  # of one comparison within a tolerance
+STEPS = 200_000  # of one comparison within a tolerance, besides a few for each value that is expected
 DECIMAL = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?", re.ASCII)
 WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 BLANKS = " \t\r\f\v"
@@ -149,7 +149,7 @@ class Expected:
         if size(claim, self.size) != self.size:
             return False
         tree = canonical(claim, self.rules)
-        return tree == self.tree or (not self.rules.exact and _Near(self.rules).holds(self.tree, tree))
+        return tree == self.tree or (not self.rules.exact and _Near(self.rules, self.size).holds(self.tree, tree))
 
     def hint(self, claim: Any) -> str:
         """What would have let in a claim that is not the same; "" where nothing simple would. Raises as `is_met_by`."""
@@ -185,11 +185,11 @@ def _text_key(key: Any) -> Any:
 
 
 class _Near:
-    """Equality within a tolerance, of so many steps at most."""
+    """Equality within a tolerance, in a number of steps that the size of what is expected bounds."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, size: int) -> None:
         self.rules = rules
-        self.left = STEPS
+        self.left = STEPS + 4 * size
 
     def holds(self, expected: Tree, claimed: Tree) -> bool:
         self.left -= 1
@@ -362,7 +362,8 @@ def _scalar_shown(name: str, held: Any, limit: int) -> str:
         if name == "complex":
             return repr(complex(float(held[0]), float(held[1])))
         if name == "int":
-            return str(int(held, 16)) if len(held) < 60 else f"{held[:limit]}…"
+            return str(int(held, 16)) if len(held) < 60 else f"{held[:limit]!r}…"
     except (ValueError, TypeError, LookupError):
         pass
-    return str(held)[:limit]
+    text = str(held)[:limit]
+    return text if text.isprintable() else repr(text)  # a claim that encodes nothing may hold any text

@@ -27,6 +27,10 @@ LOCKS = 16
 HYPOTHESIS = re.compile(r"^\s*(?:import|from)\s+hypothesis\b", re.MULTILINE)
 
 
+class TooSlowError(ValueError):
+    """Arguments or reference took longer than they may."""
+
+
 class Recipe(NamedTuple):
     """What generated cases are made from: equal recipes give equal cases."""
 
@@ -45,6 +49,8 @@ class Recipe(NamedTuple):
             if (found := _kept.find(self)) is None:
                 try:
                     found = self._made()
+                except TooSlowError:
+                    raise  # it may be the machine that is slow now: not kept
                 except ValueError as problem:
                     found = str(problem)
                 _kept.keep(self, found)
@@ -77,7 +83,8 @@ class Recipe(NamedTuple):
             except TROUBLE as problem:
                 told = process.ending(problem)
                 if isinstance(problem, TimeUpError):
-                    told = f"took longer than {DRAW_SECONDS:g} s, the most that drawing the arguments may take"
+                    most = f"took longer than {DRAW_SECONDS:g} s, the most that drawing the arguments may take"
+                    raise TooSlowError(f"arguments: the source {most}") from None
                 raise ValueError(f"arguments: the source {told}") from None
 
     def _answer(self, args: list[Any]) -> Outcome:
@@ -89,8 +96,10 @@ class Recipe(NamedTuple):
 
     def _case(self, number: int, args: list[Any], answer: Outcome) -> Case:
         if answer.problem:
-            limit = " (timeout_seconds holds for the reference too)" * (answer.kind == "timeout")
-            raise ValueError(f"reference: for the arguments {shown(args)} it {answer.problem}{limit}")
+            told = f"reference: for the arguments {shown(args)} it {answer.problem}"
+            if answer.kind == "timeout":
+                raise TooSlowError(f"{told} (timeout_seconds holds for the reference too)")
+            raise ValueError(told)
         name = f"generated {number + 1}"
         if not self.function:
             return Case(name, Program(args[0], answer.claim, self.rules))

@@ -23,6 +23,7 @@ MOST_PARSED = 10  # blocks, from the last
 LONGEST_PARSED = 50_000  # characters of an output that is parsed here, to tell code from what is none
 FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<signs>`{3,}|~{3,})(?P<info>.*)", re.DOTALL)
 INDENTED_FENCE = re.compile(r"^[ \t]+(?:```|~~~)", re.MULTILINE)
+BYTE_ORDER_MARK = "\ufeff"
 ESCAPE = re.compile(r"\\(.|\n)")
 
 AS_FAR_AS_IT_GOES = ast.PyCF_ONLY_AST | PyCF_ALLOW_INCOMPLETE_INPUT
@@ -47,6 +48,9 @@ class Language(Protocol):
 
     def whole(self, output: str) -> Source:
         """All of an output that is no thinking, as code."""
+
+    def joined(self, prefix: str, found: Source) -> str:
+        """The prefix with the code behind it."""
 
     def profile(self, packages: tuple[str, ...]) -> Profile:
         """What its processes are forked from. Raises ValueError for a package that cannot be had."""
@@ -77,7 +81,7 @@ class Python:
         Of blocks without a mark that hold a program, the last that is code. An output that is Python from end to end
         is no text with blocks where those are indented, or of other languages, as in a docstring.
         """
-        answer = without_thinking(output)
+        answer = without_thinking(output).removeprefix(BYTE_ORDER_MARK)
         blocks = _visible(fences(_at_the_margin(answer)))
         if (INDENTED_FENCE.search(answer) or not self._ours(blocks)) and _tree(prefix + answer) is not None:
             blocks = _visible(fences(answer))
@@ -88,7 +92,8 @@ class Python:
             return Source("", absent=_other_marks(blocks))
         chosen = _chosen(ours, function.partition(".")[0])
         place = f"block {blocks.index(chosen) + 1} of {len(blocks)}" if len(blocks) > 1 else ""
-        return Source(chosen.content if prefix else textwrap.dedent(chosen.content), True, place)
+        content = chosen.content.removeprefix(BYTE_ORDER_MARK)
+        return Source(content if prefix else textwrap.dedent(content), True, place)
 
     def _ours(self, blocks: Sequence[FencedBlock]) -> list[FencedBlock]:
         marks = [re.split("[:,;]", block.language.lower().strip("{}."))[0] for block in blocks]
@@ -96,7 +101,14 @@ class Python:
         return marked or [block for block in blocks if not block.language]
 
     def whole(self, output: str) -> Source:
-        return Source(without_thinking(output), False)
+        return Source(without_thinking(output).removeprefix(BYTE_ORDER_MARK), False)
+
+    def joined(self, prefix: str, found: Source) -> str:
+        """A block begins on a line of its own; its `from __future__` goes before a prefix that is whole."""
+        between = "\n" if found.fenced and prefix and not prefix.endswith("\n") else ""
+        whole = "__future__" in found.text and prefix.strip() and _tree(prefix) is not None
+        future, text = _future(found.text) if whole else ("", found.text)
+        return f"{future}{prefix}{between}{text}"
 
     def profile(self, packages: tuple[str, ...]) -> Profile:
         return profile_of(packages)
@@ -191,6 +203,27 @@ def _tree(source: str) -> ast.Module | None:
         return ast.parse(_plain(source))
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
+
+
+def _future(source: str) -> tuple[str, str]:
+    """The line of what a source imports from `__future__`, and the source with those lines blank."""
+    source = source.replace("\r\n", "\n").replace("\r", "\n")  # as Python reads them
+    tree = _tree(source)
+    body = tree.body if tree else []
+    found = [node for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    lines = source.split("\n")
+    if not found or not all(_alone(node, lines) for node in found):
+        return "", source
+    for node in found:
+        for number in range(node.lineno - 1, node.end_lineno or node.lineno):
+            lines[number] = ""
+    return "; ".join(map(ast.unparse, found)) + "\n", "\n".join(lines)
+
+
+def _alone(node: ast.ImportFrom, lines: Sequence[str]) -> bool:
+    """Whether nothing but a comment shares the lines of a statement."""
+    rest = lines[(node.end_lineno or 1) - 1].encode()[node.end_col_offset or 0 :].strip()
+    return lines[node.lineno - 1].startswith("from __future__") and (not rest or rest.startswith(b"#"))
 
 
 def _plain(source: str) -> str:

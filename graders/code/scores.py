@@ -68,7 +68,7 @@ class _Calls:
         self.seconds = seconds
         self.alone = alone
         standing = where.check(profile)
-        self.level = standing.level if standing.level >= "S2" else f"{standing.level}, accepted"
+        self.level = standing.recorded
 
     def all(self, arguments: Sequence[bytes], made: Callable[[Sequence[bytes]], list[Grade]]) -> list[Grade]:
         """The grades of all calls; where one ends its process, another goes on with those behind it."""

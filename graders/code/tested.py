@@ -49,7 +49,7 @@ class _Exchange:
     def __init__(self, runner: Runner, candidate: JailedProcess, tester: JailedProcess, function: str) -> None:
         self.runner, self.candidate, self.tester, self.function = runner, candidate, tester, function
         self.asked = 0
-        self.over = ""  # why the candidate answers no more
+        self.over = ""  # why the candidate answers no more: then no test has passed, whatever the tests catch
         self.kind = ""
 
     def outcomes(self, source: str, asked: dict[str, Any]) -> list[Tried]:
@@ -70,7 +70,7 @@ class _Exchange:
                 return self._without_end(problem)
 
     def _tests_deadline(self) -> float:
-        return self.deadline + (self.runner.seconds if self.over else 0)  # other tests may yet have passed
+        return self.deadline + (self.runner.seconds if self.over else 0)  # the tests may yet be at fault
 
     def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
         """What the candidate answers to a call, as the tests are told it."""
@@ -106,7 +106,8 @@ class _Exchange:
         if not self.asked:
             raise ValueError("they never call the function, so that any code would pass")
         found = [
-            Tried(words(name), self._failure(outcome, detail), self.kind) for name, outcome, detail in message["tests"]
+            Tried(words(name), self.over or self._failure(outcome, detail), self.kind)
+            for name, outcome, detail in message["tests"]
         ]
         if not found:
             raise ValueError("they hold no test: write check(candidate), functions test_..., or unittest's classes")
@@ -116,7 +117,7 @@ class _Exchange:
     def _failure(self, outcome: str, detail: str) -> str:
         if outcome == "passed":
             return ""
-        return "it skipped itself" if outcome == "skipped" else self.over or words(detail) or "it failed"
+        return "it skipped itself" if outcome == "skipped" else words(detail) or "it failed"
 
     def _without_end(self, problem: Exception) -> list[Tried]:
         told = self.tester.ending(problem)

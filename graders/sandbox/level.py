@@ -60,6 +60,11 @@ class Standing(NamedTuple):
     tried: Mapping[str, str]  # attempt to escape -> "blocked" or "succeeded"
 
     @property
+    def recorded(self) -> str:
+        """What a grade says of it: the level, and that it was accepted where it is below what is needed."""
+        return self.level if self.level >= "S2" else f"{self.level}, accepted"
+
+    @property
     def escapes(self) -> list[str]:
         return [attempt for attempt, outcome in self.tried.items() if outcome != "blocked"]
 

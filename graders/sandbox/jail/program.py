@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import io
 import itertools
+import resource
 import sys
 import threading
 from typing import Any
@@ -18,9 +19,7 @@ def ran(source: str, filename: str) -> dict[str, Any]:
     """The exit code of a program; what it printed stands in its output file."""
     _take_streams()
     sys.argv = [filename]
-    threading.Thread.start = _start  # type: ignore[method-assign]
-    threading.Thread.join = lambda self, timeout=None: None  # type: ignore[method-assign]
-    threading.Thread.is_alive = lambda self: False  # type: ignore[method-assign]
+    allow_deep_stacks()
     code, failed = 0, None
     try:
         loaded(source, filename, "__main__")
@@ -38,6 +37,14 @@ def ran(source: str, filename: str) -> dict[str, Any]:
     return {"exit": code}
 
 
+def allow_deep_stacks() -> None:
+    """Let code run that asks for a deeper stack, as programs do by habit: in a thread, or of the system."""
+    threading.Thread.start = _start  # type: ignore[method-assign]
+    threading.Thread.join = lambda self, timeout=None: None  # type: ignore[method-assign]
+    threading.Thread.is_alive = lambda self: False  # type: ignore[method-assign]
+    resource.setrlimit = _set_limit
+
+
 def _take_streams() -> None:
     stdin = io.BufferedReader(io.FileIO(0, "r", closefd=False))
     stdout = io.BufferedWriter(io.FileIO(1, "w", closefd=False), 2**16)
@@ -48,6 +55,15 @@ def _take_streams() -> None:
 def _exit_code(leaving: SystemExit) -> int:
     code = leaving.code
     return 0 if code is None else code & 0xFF if isinstance(code, int) else 1
+
+
+_really_set = resource.setrlimit
+
+
+def _set_limit(what: int, limits: tuple[int, int], /) -> None:
+    """As resource's own, but the stack stays as it is: it cannot be raised here."""
+    if what != resource.RLIMIT_STACK:
+        _really_set(what, limits)
 
 
 _started = itertools.count(1)

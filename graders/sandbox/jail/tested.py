@@ -12,7 +12,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from types import FunctionType
 from typing import Any
 
 from .plain import NotPlainError, TooDeepError, decoded, encoded
@@ -38,12 +37,12 @@ class BrokenTestsError(Exception):
 class Candidate:
     """The tested function: a call is a question to whoever holds it."""
 
-    def __init__(self, number: Any, channel: Channel) -> None:
-        self.number, self.channel = number, channel
+    def __init__(self, number: Any, channel: Channel, name: str) -> None:
+        self.number, self.channel, self.name = number, channel, name
+        self.__name__, self.__qualname__ = name.rpartition(".")[2], name
         self.asked = 0
         self.last = ""  # what it answered last
         self.broken = ""
-        self.name = ""
         self.bound: frozenset[str] = frozenset()  # names that the tests bind somewhere
         self.no_function = ""  # why the tests ask for more than a function
 
@@ -56,6 +55,8 @@ class Candidate:
         except TooDeepError as problem:
             raise CandidateError(str(problem)) from None
         except NotPlainError as problem:
+            if self.asked:  # it may be made of what the function answered
+                raise CandidateError(f"the function is called with {problem}") from None
             self.broken = self.broken or f"the function is called with {problem}"
             raise BrokenTestsError(self.broken) from None
         self.asked += 1
@@ -90,8 +91,7 @@ def _exception(answer: dict[str, Any]) -> BaseException:
 
 def tested(message: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Each test with its outcome: passed, failed or skipped. `broken` where the tests are at fault."""
-    candidate = Candidate(message["id"], channel)
-    candidate.name, filename = message["function"], message["filename"]
+    candidate, filename = Candidate(message["id"], channel, message["function"]), message["filename"]
     outcomes: list[list[str]] = []
     try:
         with suppress(SyntaxError, ValueError, MemoryError, RecursionError):  # told where the tests are run
@@ -99,9 +99,10 @@ def tested(message: dict[str, Any], channel: Channel) -> dict[str, Any]:
             candidate.bound = bound_names(tree)
             candidate.no_function = use_as_class(tree, candidate.name)
         names = _prepared(message, candidate)
+        before = dict(names)
         outcomes += _at_top_level(message["test"], filename, names, candidate)
         if not (outcomes and outcomes[0][1] == "failed"):
-            for name, test in _tests(names, candidate):
+            for name, test in _tests(_new(names, before), candidate):
                 outcomes += _outcomes(name, test, candidate, filename)
     except BrokenTestsError as problem:
         return {"broken": legible(str(problem))}
@@ -144,18 +145,75 @@ def _at_top_level(source: str, filename: str, names: dict[str, Any], candidate: 
     return [["the top level", "passed", ""]] if candidate.asked else []
 
 
+def _new(names: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """What the tests have bound themselves."""
+    return {
+        name: value
+        for name, value in names.items()
+        if value is not before.get(name) and not isinstance(value, Candidate)
+    }
+
+
 def _tests(names: dict[str, Any], candidate: Candidate) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """`check(candidate)`, the functions `test_...`, and unittest's classes."""
+    """`check(candidate)`, what is named `test...` and can be called, the methods `test...` of classes, unittest's."""
     if callable(check := names.get("check")):
         _check_runs("check", check)
         yield "check", lambda: check(candidate)
-    for name, value in list(names.items()):
-        if name.startswith("test") and isinstance(value, FunctionType) and value.__module__ == MODULE:
+    for name, value in names.items():
+        if name.startswith("test") and callable(value) and not isinstance(value, type):
             yield name, _bound(name, value, candidate)
     case: Any = getattr(sys.modules.get("unittest"), "TestCase", ())  # the tests have imported it, or have no class
-    for name, value in list(names.items()):
-        if isinstance(value, type) and issubclass(value, case) and value.__module__ == MODULE:
-            yield name, value
+    found = [value for value in names.values() if isinstance(value, type) and value.__module__ == MODULE]
+    classes = list(dict.fromkeys(found))  # one may have two names
+    for value in classes:
+        if issubclass(value, case):
+            yield value.__name__, value
+        elif not any(other is not value and issubclass(other, value) for other in classes):  # else they are run there
+            yield from _of_plain_class(value, candidate)
+
+
+def _of_plain_class(case: type, candidate: Candidate) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The methods `test...` of a class as pytest runs them, each on an object of its own."""
+    inner = [
+        name for name in dir(case) if isinstance(getattr(case, name, None), type) and _methods(getattr(case, name))
+    ]
+    methods = _methods(case)
+    refused = [name for name in ("setup_class", "teardown_class") if methods and hasattr(case, name)] + inner
+    if refused:
+        raise BrokenTestsError(f"{case.__name__}.{refused[0]} is not run; use setup_method, or a unittest.TestCase")
+    for name in methods:
+        yield f"{case.__name__}.{name}", _on_a_fresh_one(case, name, candidate)
+
+
+def _methods(case: type) -> list[str]:
+    return [name for name in dir(case) if name.startswith("test") and callable(getattr(case, name, None))]
+
+
+def _on_a_fresh_one(case: type, name: str, candidate: Candidate) -> Callable[[], Any]:
+    title = f"{case.__name__}.{name}"
+    try:
+        bare: Any = case.__new__(case)  # type: ignore[call-overload]
+        inspect.signature(case).bind()
+    except Exception as problem:
+        raise BrokenTestsError(f"{title}: its class cannot be called without arguments: {problem}") from None
+    _bound(title, getattr(bare, name), candidate)  # refused before anything is run
+
+    def run_it() -> Any:
+        owner = case()
+        method = getattr(owner, name)
+        _around(owner, "setup_method", method)
+        try:
+            return _bound(title, method, candidate)()
+        finally:
+            _around(owner, "teardown_method", method)
+
+    return run_it
+
+
+def _around(owner: Any, name: str, test: Any) -> None:
+    """What stands around each test of a class; it may take the test."""
+    if act := getattr(owner, name, None):
+        act(*[test][: len(inspect.signature(act).parameters)])
 
 
 def _check_runs(name: str, test: Any) -> None:
@@ -167,13 +225,26 @@ def _check_runs(name: str, test: Any) -> None:
         raise BrokenTestsError(f"{name} holds `yield`, so that calling it runs nothing")
 
 
-def _bound(name: str, test: FunctionType, candidate: Candidate) -> Callable[[], Any]:
+def _bound(name: str, test: Any, candidate: Candidate) -> Callable[[], Any]:
     _check_runs(name, test)
-    code, given = test.__code__, len(test.__defaults__ or ())
-    wanted = [*code.co_varnames[: code.co_argcount - given]]
+    try:
+        parameters = inspect.signature(test).parameters.values()
+    except (TypeError, ValueError) as problem:
+        raise BrokenTestsError(f"{name} cannot be called as a test: {problem}") from None
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    wanted = [one.name for one in parameters if one.default is one.empty and one.kind not in several]
     if wanted not in ([], ["candidate"]):
         raise BrokenTestsError(f"{name} takes {', '.join(wanted)}; a test may take `candidate`, and nothing else")
-    return (lambda: test(candidate)) if wanted else test
+    return (lambda: test(candidate=candidate)) if wanted else lambda: test()
+
+
+def _check_returned(name: str, found: Any, candidate: Candidate) -> None:
+    """Raise BrokenTestsError for a test that returned something: nobody looks at it."""
+    if found is None:
+        return
+    told = repr(found) if isinstance(found, bool) else f"a value of the type {type(found).__name__}"
+    candidate.broken = candidate.broken or f"{name} returned {told}; assert it"
+    raise BrokenTestsError(candidate.broken)
 
 
 def _outcomes(name: str, test: Any, candidate: Candidate, filename: str) -> list[list[str]]:
@@ -181,11 +252,12 @@ def _outcomes(name: str, test: Any, candidate: Candidate, filename: str) -> list
         return _of_class(test, candidate, filename)
     asked = candidate.asked
     try:
-        test()
+        found = test()
     except BaseException as problem:
         if type(problem).__name__ == "SkipTest":
             return [[name, "skipped", ""]] if candidate.asked > asked else []
         return [[name, "failed", _why(problem, candidate, filename)]]
+    _check_returned(name, found, candidate)
     return [[name, "passed", ""]]
 
 
@@ -234,10 +306,21 @@ def _of_class(case: Any, candidate: Candidate, filename: str) -> list[list[str]]
     methods = unittest.defaultTestLoader.getTestCaseNames(case)
     for name in () if issubclass(case, unittest.IsolatedAsyncioTestCase) else methods:
         _check_runs(f"{case.__name__}.{name}", getattr(case, name))
+    case._callTestMethod = _called_for(candidate)
     record = Record()
     record.asked = candidate.asked
     unittest.defaultTestLoader.loadTestsFromTestCase(case).run(record)
     return list(found.values())
+
+
+def _called_for(candidate: Candidate) -> Callable[[Any, Any], None]:
+    """How unittest calls a test's method, where what the method returns is looked at."""
+
+    def call(self: Any, method: Any) -> None:
+        found = self._callMaybeAsync(method) if hasattr(self, "_callMaybeAsync") else method()
+        _check_returned(self.id().removeprefix(f"{MODULE}."), found, candidate)
+
+    return call
 
 
 def _why(problem: BaseException, candidate: Candidate, filename: str) -> str:
