@@ -35,10 +35,10 @@ OF_THE_ITEM = ("prefix", "function", "cases", "tests", "reference", "arguments")
 class Work(NamedTuple):
     """What one item asks of a candidate."""
 
-    prefix: str  # code before the answer
-    function: str  # its name, or Class.method; "" for a program: stdin to stdout
-    cases: Sequence[Case]  # what it is called with and should return
-    tests: str  # an author's test source, run in another process
+    prefix: str
+    function: str
+    cases: Sequence[Case]
+    tests: str
 
 
 class Code(Grader):
@@ -53,13 +53,13 @@ class Code(Grader):
     """
 
     type: Literal["code"] = "code"
-    input: Template = "{{sample.output_text}}"
+    input: Template = "{{sample.output_text}}"  # where the output stands
     answer: Literal["find", "whole"] = "find"  # "find": the fenced block that counts; "whole": the text as it is
     language: str = "python"  # what the code is written in
-    prefix: Template = ""
-    function: Template = ""
-    cases: str | list[Any] = ""
-    tests: Template = ""
+    prefix: Template = ""  # code before the answer
+    function: Template = ""  # its name, or Class.method; "" for a program: stdin to stdout
+    cases: str | list[Any] = ""  # what it is called with and should return
+    tests: Template = ""  # an author's test source, run in another process
     reference: Template = ""  # source of a right solution
     arguments: Template = ""  # source that defines `arguments`
     generated: int = Field(20, ge=1, le=1000, strict=True)  # cases made from them
