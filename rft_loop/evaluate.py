@@ -13,9 +13,9 @@ from graders.score import grade_many
 from graders.statistics import Summary, summarise
 from rft_loop.checkpoint import all_checkpoints, read_progress
 from rft_loop.items import Rows, prompts_of
-from rft_loop.loop import answer
 from rft_loop.policy import Policy
 from rft_loop.record import write_beside
+from rft_loop.validation import answer
 
 
 def best_checkpoint(folder: Path) -> Path:

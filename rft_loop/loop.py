@@ -9,29 +9,24 @@ from __future__ import annotations
 
 import json
 import resource
-import statistics
-from collections.abc import Sequence
 from dataclasses import replace
 
-from graders.algebra.combine import WeightedSum
-from graders.grade import Grade, GradingStopped
-from graders.statistics import summarise
-from rewards.reward import minus_divergence, rewards_of
-from rft_loop.advantage import gdpo, group_advantages, has_spread
+from graders.grade import GradingStopped
+from rewards.reward import rewards_of
 from rft_loop.advice import FIRST, advise
 from rft_loop.checkpoint import Progress, prune, read_progress, save_checkpoint
-from rft_loop.decode import sample
-from rft_loop.grading import by_kind, grade_rollouts, grade_watched, stay_within_budget, stop, write_rollouts
-from rft_loop.items import draw, read_items
+from rft_loop.collect import collect, seed_of, trained_on
+from rft_loop.credit import advantages_of, charged_for_divergence
+from rft_loop.grading import grade_watched, stay_within_budget, write_rollouts
+from rft_loop.items import read_items
 from rft_loop.judges import judges_of
 from rft_loop.measures import Clock, by_grader, measures
-from rft_loop.policy import Policy
 from rft_loop.recipe import Recipe
 from rft_loop.record import Run, read_events, working_seconds, write_beside
-from rft_loop.rollout import Rollout
 from rft_loop.supervised import warm_start
 from rft_loop.training import Training, View, prepare, reference_of
-from rft_loop.update import divergences, learning_rate, make_optimizer, update
+from rft_loop.update import learning_rate, make_optimizer, update
+from rft_loop.validation import validate
 
 
 def train(recipe: Recipe, run: Run, view: View = lambda event: None) -> Progress:
@@ -90,58 +85,6 @@ def steps(training: Training) -> Progress:
     return training.progress
 
 
-def collect(training: Training, step: int, clock: Clock) -> tuple[list[int], list[Rollout], list[Grade]]:
-    """One step's rollouts with their item numbers and grades: groups of `recipe.group_size` neighbours.
-
-    Where the recipe refills, more items are drawn for the groups that have no spread, `recipe.refill` times at most.
-    """
-    recipe, size = training.recipe, training.recipe.group_size
-    indices: list[int] = []
-    rollouts: list[Rollout] = []
-    grades: list[Grade] = []
-    lacking = recipe.items_per_step
-    for fill in range(1 + recipe.refill):
-        chosen = draw(len(training.items), lacking, step, recipe.seed, fill, set(indices))
-        if not chosen:
-            break
-        new = sample(
-            training.policy,
-            [training.prompts[index] for index in chosen],
-            per_prompt=size,
-            max_new_tokens=recipe.max_new_tokens,
-            temperature=recipe.temperature,
-            seed=seed_of(recipe.seed, step, fill),
-            decode_rows=recipe.decode_rows,
-        )
-        clock.lap("sample")
-        items = [index for index in chosen for _ in range(size)]
-        grades += grade_rollouts(training, "train", step, items, new, len(rollouts))
-        indices += items
-        rollouts += new
-        clock.lap("grade")
-        scores = [grade.score for grade in grades]
-        groups = [scores[start : start + size] for start in range(0, len(scores), size)]
-        lacking = recipe.items_per_step - sum(map(has_spread, groups))
-        if lacking <= 0:
-            break
-    return indices, rollouts, grades
-
-
-def trained_on(rollouts: Sequence[Rollout], rewards: Sequence[float | None], recipe: Recipe) -> list[bool]:
-    """Which rollouts take part in the update: the decided ones, cut ones only where the recipe keeps them.
-
-    Where it refills, a group without spread takes no part either: others were drawn in its place.
-    """
-    size = recipe.group_size
-    spread = [has_spread(rewards[start : start + size]) for start in range(0, len(rewards), size)]
-    return [
-        reward is not None
-        and (recipe.overlong == "keep" or rollout.finish == "stop")
-        and (recipe.refill == 0 or spread[place // size])
-        for place, (rollout, reward) in enumerate(zip(rollouts, rewards, strict=True))
-    ]
-
-
 def warm_up(training: Training) -> None:
     """The supervised warm start, if the recipe has one, then the first validation and checkpoint step-0."""
     recipe, spec = training.recipe, training.recipe.warm_start
@@ -159,59 +102,6 @@ def warm_up(training: Training) -> None:
     training.progress = replace(training.progress, phase="step", step=0)
     validate(training)
     save(training)
-
-
-def advantages_of(
-    training: Training, grades: Sequence[Grade], rewards: Sequence[float | None], lengths: Sequence[int]
-) -> list[float]:
-    """Each rollout's advantage: from its reward, or with `gdpo` from the scores of the grader's parts."""
-    recipe, grader = training.recipe, training.grader
-    if recipe.advantage != "gdpo":
-        return group_advantages(rewards, recipe.group_size, recipe.advantage, lengths)
-    assert isinstance(grader, WeightedSum)
-    weights = grader.weights or dict.fromkeys(grader.graders, 1.0)
-    parts = {
-        name: [part.score if (part := grade.parts.get(name)) and grade.score is not None else None for grade in grades]
-        for name in weights
-    }
-    return gdpo(parts, weights, recipe.group_size)
-
-
-def charged_for_divergence(
-    training: Training, rollouts: Sequence[Rollout], rewards: Sequence[float | None]
-) -> list[float | None]:
-    """Rewards less the recipe's charge for each answer's KL divergence (k1, summed over its tokens)."""
-    recipe, reference = training.recipe, training.reference
-    if reference is None or recipe.kl.place == "loss":
-        return list(rewards)
-    apart = divergences(reference, rollouts, recipe)
-    return minus_divergence(rewards, apart, recipe.kl.weight)
-
-
-def validate(training: Training) -> None:
-    """Answer the whole validation split greedily, grade it, and remember whether it is the best so far."""
-    recipe, step = training.recipe, training.progress.step
-    rollouts = answer(training.policy, training.held_out_prompts, recipe.max_new_tokens, recipe.decode_rows)
-    indices = range(len(rollouts))
-    grades = grade_rollouts(training, "validation", step, indices, rollouts)
-    write_rollouts(training, "validation", step, indices, rollouts, grades)
-    summary = summarise(grades, bounds=training.grader.range)
-    if summary.scored is None or summary.error_rate > recipe.max_error_rate:
-        example = next(grade.why for grade in grades if grade.score is None)
-        stop(training, f"{by_kind(summary.errors)} of {summary.n} validation grades could not be decided: {example}")
-    assert summary.scored is not None
-    reward = summary.scored.mean
-    best = training.progress.best_reward is None or reward > training.progress.best_reward
-    watched = grade_watched(training, "validation", indices, rollouts)
-    found = {"reward": reward, "low": summary.scored.low, "high": summary.scored.high, "n": summary.n}
-    length = statistics.fmean(len(rollout.tokens) for rollout in rollouts)
-    training.tell(
-        "validation", step=step, **found, errors=dict(summary.errors), mean_length=length, best=best,
-        **by_grader(grades, watched), **training.spending.lap(grades),
-    )  # fmt: skip
-    training.progress = replace(training.progress, validation=found)
-    if best:
-        training.progress = replace(training.progress, best_step=step, best_reward=reward)
 
 
 def give_advice(training: Training) -> None:
@@ -254,21 +144,3 @@ def finish(training: Training) -> None:
     }
     training.tell("end", **summary)
     write_beside(run.folder / "summary.json", json.dumps(summary, indent=2))
-
-
-def answer(policy: Policy, prompts: Sequence[Sequence[int]], max_new_tokens: int, decode_rows: int) -> list[Rollout]:
-    """One greedy answer per prompt: what validation and `assay eval` judge."""
-    return sample(
-        policy,
-        prompts,
-        per_prompt=1,
-        max_new_tokens=max_new_tokens,
-        temperature=0.0,
-        seed=0,
-        decode_rows=decode_rows,
-    )
-
-
-def seed_of(seed: int, step: int, fill: int = 0) -> int:
-    """The sampler's seed of one step, and of each time it is filled up: made anew, so that nothing need be saved."""
-    return (seed * 1_000_003 + step + fill * 2**40) % (2**63)
