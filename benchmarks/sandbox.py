@@ -35,16 +35,14 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import sandbox_frames  # noqa: E402
 from graders import Sample, load  # noqa: E402
-from graders.sandbox.fork_server import (  # noqa: E402
-    PLAIN,
-    EndedError,
-    ForkServer,
-    TimeUpError,
-)
+from graders.code.scores import BATCH  # noqa: E402
+from graders.cores import usable_cores  # noqa: E402
+from graders.sandbox.fork_server import PLAIN, ForkServer  # noqa: E402
 from graders.sandbox.jail.frames import FrameError  # noqa: E402
 from graders.sandbox.jail.limits import Limits  # noqa: E402
-from graders.sandbox.pool import BATCH, Pool, use  # noqa: E402
-from graders.sandbox.settings import SandboxSettings, usable_cores  # noqa: E402
+from graders.sandbox.pool import Pool, use  # noqa: E402
+from graders.sandbox.process import EndedError, TimeUpError  # noqa: E402
+from graders.sandbox.settings import SandboxSettings  # noqa: E402
 
 CORES = usable_cores()
 GRADER = "def grade(sample, item):\n    return float(sample['output_text'] == item['gene'])\n"

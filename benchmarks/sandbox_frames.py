@@ -20,12 +20,13 @@ from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from graders.code.scores import scores
-from graders.sandbox.fork_server import PLAIN, ForkServer, JailedProcess, Profile
+from graders.sandbox.fork_server import PLAIN, ForkServer, Profile
 from graders.sandbox.jail.frames import packed
 from graders.sandbox.jail.limits import Limits
 from graders.sandbox.jail.plain import decoded
 from graders.sandbox.level import Standing
 from graders.sandbox.pool import Pool
+from graders.sandbox.process import JailedProcess
 from graders.sandbox.settings import SandboxSettings
 
 CALLS = 16

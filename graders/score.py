@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from graders.composite import GraderWarning
+from graders.cores import usable_cores
 from graders.grade import Grade
 from graders.grader import ALONE, Grader
 from graders.rows import MAX_ROW_BYTES, OUTPUT
@@ -458,7 +459,6 @@ def _check_whole_groups(graders: Mapping[str, Grader], limit: int | None, sample
 
 def _num_workers(job: Job, workers: int | None) -> int:
     from graders.offline.sources import Rows
-    from graders.offline.workers import usable_cores
 
     if workers is not None or not hasattr(os, "fork"):
         return workers or 1

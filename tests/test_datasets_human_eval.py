@@ -20,14 +20,15 @@ from typing import Any
 
 import pytest
 
+from graders.cores import usable_cores
 from graders.grade import Grade
 from graders.grader import Grader
 from graders.registry import load
-from graders.sandbox.fork_server import PLAIN, EndedError, TimeUpError
+from graders.sandbox.fork_server import PLAIN
 from graders.sandbox.jail.frames import FrameError
 from graders.sandbox.jail.limits import Limits
 from graders.sandbox.pool import pool
-from graders.sandbox.settings import usable_cores
+from graders.sandbox.process import EndedError, TimeUpError
 from graders.score import grade_many
 
 ROOT = Path(__file__).parent.parent

@@ -138,7 +138,7 @@ def trials(file: str) -> list[Any]:
 
 @cache
 def grader(way: str, seconds: float = 5.0, **more: Any) -> Grader:
-    return load({"type": "code", "timeout_seconds": seconds, "memory_mb": 256, **WAYS[way], **more})
+    return load({"type": "code", "timeout_seconds": seconds, "memory_mb": 96, **WAYS[way], **more})
 
 
 def graded(way: str, code: str, seconds: float = 5.0, **more: Any) -> Grade:
@@ -147,7 +147,7 @@ def graded(way: str, code: str, seconds: float = 5.0, **more: Any) -> Grade:
 
 @pytest.mark.parametrize(("way", "candidate"), trials("code_cheats.txt"))
 def test_no_cheat_is_accepted(way: str, candidate: Candidate) -> None:
-    grade = graded(way, candidate.code, 0.3 if "slow" in candidate.modes else 5.0)
+    grade = graded(way, candidate.code, 0.2 if "slow" in candidate.modes else 5.0)
     assert grade.score == 0, grade.why
     assert grade.why
     assert grade.error is None or grade.error.fault == "candidate"
@@ -165,8 +165,8 @@ def test_cheats_spoil_nothing_for_those_beside_them(way: str) -> None:
     mode = next(mode for mode, ways in MODES.items() if way in ways)
     hostile = ["signals to everybody", "all the memory", "small numbers rewritten in memory"]
     bad = [candidate.code for candidate in candidates("code_cheats.txt") if candidate.name in hostile]
-    good = [candidate.code for candidate in candidates("code_honest.txt") if mode in candidate.modes][:6]
-    mixed = [code for pair in zip(good, bad * 2, strict=True) for code in pair]
+    good = [candidate.code for candidate in candidates("code_honest.txt") if mode in candidate.modes][:3]
+    mixed = [code for pair in zip(good, bad, strict=True) for code in pair]
     judge = grader(way)
     found = judge.grade_batch([(Sample(f"```python\n{code}```"), ITEM) for code in mixed])
     assert [grade.score for grade in found if isinstance(grade, Grade)] == [1, 0] * len(good)
@@ -196,14 +196,14 @@ def test_the_last_block_of_the_answer_counts_and_nothing_else(answer: str, score
     "answer",
     [
         "x = '\ud800'",
-        "#" + "x" * 20_000_000,
+        "#" + "x" * 5_000_000,
         "`" * 500_000,
         "<think>" * 50_000,
         "x = 1\0",
         "(" * 100_000,
         "1+" * 200_000 + "1",
     ],
-    ids=["half a surrogate pair", "20 MB", "backticks", "thoughts", "a null byte", "brackets", "a long sum"],
+    ids=["half a surrogate pair", "5 MB", "backticks", "thoughts", "a null byte", "brackets", "a long sum"],
 )
 def test_an_answer_of_any_shape_is_decided(way: str, answer: str) -> None:
     grade = load({"type": "code", "memory_mb": 64, **WAYS[way]})(answer, ITEM)
@@ -249,7 +249,7 @@ def raises(function, *given):
     return function(*given) != [1, 1, 1]
 """
     source = f"{helper}\ndef check(candidate):\n    assert {tests}\n"
-    judge = load({"type": "code", "function": "spread", "tests": source, "timeout_seconds": 1.0, "memory_mb": 256})
+    judge = load({"type": "code", "function": "spread", "tests": source, "timeout_seconds": 0.5, "memory_mb": 256})
     grade = judge(f"```python\nimport ctypes, os\n\ndef spread(values):\n    {code}\n```", {})
     assert grade.score == 0, grade.why
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graders.code.compare import Expected, Rules, near, printed_difference, shown
+from graders.code.compare import Expected, Rules, near, printed_difference
+from graders.code.display import shown
 from graders.sandbox.jail.plain import decoded, encoded
 
 STRICT = Rules()

@@ -9,8 +9,8 @@ import pytest
 from graders import Grade, load
 from graders.code import generated
 from graders.code.checks import check_source
-from graders.sandbox.fork_server import ServerFailedError
 from graders.sandbox.pool import RefusedError, pool
+from graders.sandbox.process import ServerFailedError
 
 try:
     pool().check()

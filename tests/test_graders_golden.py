@@ -34,7 +34,8 @@ def loud(sample, item):
 def run_pytest(folder: Path, *arguments: str) -> tuple[int, str]:
     """pytest in a process of its own, with the plug-in found by its entry point."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        # hypothesis's own plug-in costs more than a run, and is not what is tried here
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *arguments],
         capture_output=True,
         text=True,
         check=False,

@@ -13,8 +13,8 @@ from graders import load
 from graders.code import image
 from graders.code.image import IMAGES, PROFILE, Difference, corpora, differences, imports_of, missing_packages
 from graders.composite import GraderWarning
-from graders.sandbox.fork_server import ServerFailedError
 from graders.sandbox.pool import Pool, RefusedError, use
+from graders.sandbox.process import ServerFailedError
 
 GRADE = "def grade(sample, item):\n    return 1.0\n"
 TAG = "2025-05-08"

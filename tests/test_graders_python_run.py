@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import json
 import types
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,27 +13,17 @@ import pytest
 from graders import Grade, Sample, load
 from graders.code.python import Python
 from graders.composite import GraderWarning
-from graders.sandbox.fork_server import ServerFailedError
-from graders.sandbox.pool import Pool, RefusedError, use
+from graders.sandbox.pool import Pool, use
 from graders.sandbox.settings import SandboxSettings
 
 GRADE = "def grade(sample, item):\n"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def sandbox() -> Iterator[Pool]:
-    with use(Pool(SandboxSettings())) as pool:
-        try:
-            pool.check()
-        except (RefusedError, ServerFailedError) as problem:
-            pytest.skip(str(problem))
-        yield pool
+pytestmark = pytest.mark.usefixtures("sandbox")
 
 
 def python(source: str, **options: Any) -> Python:
-    grader = load({"type": "python", "source": source, **options})
-    assert isinstance(grader, Python)
-    return grader
+    return Python(source=source, **options)
 
 
 def failure(grade: Grade, kind: str = "python_grader_runtime_error", fault: str = "grader") -> str:

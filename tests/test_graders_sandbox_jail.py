@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,29 +14,18 @@ from typing import Any
 import pytest
 
 from graders.sandbox import fork_server
-from graders.sandbox.fork_server import EndedError, ForkServer, JailedProcess, Profile
+from graders.sandbox.fork_server import ForkServer, Profile
 from graders.sandbox.jail import confine, landlock
 from graders.sandbox.jail.limits import Limits
-from graders.sandbox.level import Standing
+from graders.sandbox.process import EndedError, JailedProcess
 
 LAYERS = ("rlimits", "landlock", "seccomp", "namespaces")
 HERE = Path(fork_server.__file__).parent
 
+Need = Callable[..., None]
+Changed = Callable[[str, str, str], None]
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
-
-
-@pytest.fixture(scope="module")
-def here() -> Standing:
-    """What this machine gives with every layer on."""
-    server = ForkServer()
-    server.close()
-    return server.standing
-
-
-def need(here: Standing, *layers: str) -> None:
-    for layer in layers:
-        if layer not in here.on:
-            pytest.skip(f"{layer} is not to be had here: {here.missing[layer]}")
 
 
 @contextmanager
@@ -60,17 +47,6 @@ def answered(process: JailedProcess, function: str, *arguments: Any) -> dict[str
     process.send({"id": 2, "call": function, "args": list(arguments)})
     assert process.receive(time.monotonic() + 60) == {"id": 1, "loaded": True}
     return process.receive(time.monotonic() + 60)
-
-
-def changed(folder: Path, monkeypatch: pytest.MonkeyPatch, file: str, function: str, instead: str) -> None:
-    """Have fork servers run a copy of the jail in which a function's body starts with something else."""
-    folder.chmod(0o755)
-    shutil.copytree(HERE / "jail", folder / "jail")
-    path = folder / "jail" / file
-    text, count = re.subn(rf"(\ndef {function}\([^\n]*\) -> [^\n]*:\n)", rf"\g<1>    {instead}\n", path.read_text())
-    assert count == 1
-    path.write_text(text)
-    monkeypatch.setattr(fork_server, "HERE", folder)
 
 
 # --- Landlock in older kernels, and what it lets be read
@@ -117,10 +93,10 @@ def empty(path, flags):
 @pytest.mark.parametrize("version", [1, 2, 3])
 @pytest.mark.parametrize("flags", [os.O_RDONLY | os.O_TRUNC, 3 | os.O_TRUNC])
 def test_a_readable_file_is_not_emptied_where_landlock_knows_no_truncation(
-    here: Standing, version: int, flags: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    need: Need, version: int, flags: int, changed: Changed, tmp_path: Path
 ) -> None:
-    need(here, "landlock", "seccomp")
-    changed(tmp_path, monkeypatch, "landlock.py", "version", f"return {version}")
+    need("landlock", "seccomp")
+    changed("landlock.py", "version", f"return {version}")
     kept = tmp_path / "kept"
     kept.write_text("kept")
     kept.chmod(0o666)
@@ -156,8 +132,8 @@ def found(name):
 """
 
 
-def test_packages_are_readable_only_where_the_profile_says_so(here: Standing, tmp_path: Path) -> None:
-    need(here, "landlock")
+def test_packages_are_readable_only_where_the_profile_says_so(need: Need, tmp_path: Path) -> None:
+    need("landlock")
     tmp_path.chmod(0o755)
     for name in ("allowed", "answers"):
         (tmp_path / name).mkdir()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from graders import load
 from graders.sandbox import fork_server
 from graders.sandbox.fork_server import ForkServer
-from graders.sandbox.level import LEVELS, NEEDED, REMEDIES, Level, Standing, lacking, standing
+from graders.sandbox.level import LEVELS, NEEDED, REMEDIES, Level, lacking, standing
 from graders.sandbox.pool import Pool, RefusedError, use
 from graders.sandbox.settings import SandboxSettings
 
@@ -23,21 +22,10 @@ HERE = Path(fork_server.__file__).parent
 BLOCKED = {"read a file": "blocked", "write a file": "blocked", "open a socket": "blocked"}
 SOURCE = "def grade(sample, item):\n    return 0.5\n"
 
+Need = Callable[..., None]
+Changed = Callable[[str, str, str], None]
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
-
-
-@pytest.fixture(scope="module")
-def here() -> Standing:
-    """What this machine gives with every layer on."""
-    server = ForkServer()
-    server.close()
-    return server.standing
-
-
-def need(here: Standing, *layers: str) -> None:
-    for layer in layers:
-        if layer not in here.on:
-            pytest.skip(f"{layer} is not to be had here: {here.missing[layer]}")
 
 
 # --- levels
@@ -50,8 +38,8 @@ def need(here: Standing, *layers: str) -> None:
         *[(("rlimits",), "S0"), (("landlock", "namespaces"), "S1"), (LAYERS, "S0")],
     ],
 )
-def test_the_level_drops_with_each_layer_that_is_missing(here: Standing, without: tuple[str, ...], level: str) -> None:
-    need(here, *(set(LAYERS) - set(without)))
+def test_the_level_drops_with_each_layer_that_is_missing(need: Need, without: tuple[str, ...], level: str) -> None:
+    need(*(set(LAYERS) - set(without)))
     server = ForkServer(without=without)
     server.close()
     assert server.standing.level == level
@@ -59,8 +47,8 @@ def test_the_level_drops_with_each_layer_that_is_missing(here: Standing, without
 
 
 @pytest.mark.parametrize("layer", ["landlock", "seccomp", "rlimits"])
-def test_code_is_refused_below_the_accepted_level_with_the_layer_and_the_remedy(here: Standing, layer: str) -> None:
-    need(here, *({"landlock", "seccomp", "rlimits"} - {layer}))
+def test_code_is_refused_below_the_accepted_level_with_the_layer_and_the_remedy(need: Need, layer: str) -> None:
+    need(*({"landlock", "seccomp", "rlimits"} - {layer}))
     reached = "S1" if layer == "landlock" else "S0"
     with use(Pool(SandboxSettings(), without=[layer, "namespaces"])) as pool, pytest.raises(RefusedError) as refused:
         pool.check()
@@ -88,9 +76,9 @@ def test_a_refused_grader_is_undecided_by_fault_of_the_machine() -> None:
     ],
 )
 def test_an_accepted_override_runs_code_and_is_recorded_in_the_grade(
-    here: Standing, accept: Level, without: tuple[str, ...], recorded: str
+    need: Need, accept: Level, without: tuple[str, ...], recorded: str
 ) -> None:
-    need(here, *(set(LAYERS) - set(without)))
+    need(*(set(LAYERS) - set(without)))
     with use(Pool(SandboxSettings(accept=accept), without=without)):
         grade = load({"type": "python", "source": SOURCE})("x")
     assert grade.score == 0.5
@@ -143,12 +131,10 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("layer", BROKEN)
-def test_a_layer_that_does_nothing_is_found_out(
-    here: Standing, layer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    need(here, *LAYERS)
+def test_a_layer_that_does_nothing_is_found_out(need: Need, layer: str, changed: Changed) -> None:
+    need(*LAYERS)
     file, function, instead, level = BROKEN[layer]
-    changed(tmp_path, monkeypatch, file, function, instead)
+    changed(file, function, instead)
     server = ForkServer()
     server.close()
     assert server.standing.level == level
@@ -156,27 +142,14 @@ def test_a_layer_that_does_nothing_is_found_out(
     assert "still" in server.standing.missing[layer]
 
 
-def test_where_a_processor_has_no_table_the_reason_is_told_and_what_needs_none_still_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changed(tmp_path, monkeypatch, "kernel.py", "architecture", "raise OSError('no table here')")
+def test_where_a_processor_has_no_table_the_reason_is_told_and_what_needs_none_still_holds(changed: Changed) -> None:
+    changed("kernel.py", "architecture", "raise OSError('no table here')")
     with use(Pool(SandboxSettings(accept="S0"))) as pool:
         found = pool.check()
         grade = load({"type": "python", "source": SOURCE})("x")
     assert (found.level, grade.score, grade.sandbox) == ("S0", 0.5, "S0, accepted")
     assert {found.missing[layer] for layer in ("landlock", "seccomp", "namespaces")} == {"no table here"}
     assert "rlimits" in found.on
-
-
-def changed(folder: Path, monkeypatch: pytest.MonkeyPatch, file: str, function: str, instead: str) -> None:
-    """Have fork servers run a copy of the jail in which a function's body starts with something else."""
-    folder.chmod(0o755)
-    shutil.copytree(HERE / "jail", folder / "jail")
-    path = folder / "jail" / file
-    text, count = re.subn(rf"(\ndef {function}\([^\n]*\) -> [^\n]*:\n)", rf"\g<1>    {instead}\n", path.read_text())
-    assert count == 1
-    path.write_text(text)
-    monkeypatch.setattr(fork_server, "HERE", folder)
 
 
 # --- systems without a sandbox

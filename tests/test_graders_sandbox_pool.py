@@ -23,22 +23,21 @@ import pytest
 from graders.sandbox import fork_server
 from graders.sandbox import pool as pool_module
 from graders.sandbox import warm as warm_module
-from graders.sandbox.fork_server import (
-    PLAIN,
+from graders.sandbox.fork_server import PLAIN, ForkServer, Profile
+from graders.sandbox.jail.frames import FrameError
+from graders.sandbox.jail.limits import Limits
+from graders.sandbox.pool import Pool, use
+from graders.sandbox.pool import pool as shared_pool
+from graders.sandbox.process import (
     EndedError,
-    ForkServer,
     JailedProcess,
     KilledError,
     NoServerError,
-    Profile,
     ServerFailedError,
     TimeUpError,
 )
-from graders.sandbox.jail.frames import FrameError
-from graders.sandbox.jail.limits import Limits
-from graders.sandbox.pool import OverloadedError, Pool, use
-from graders.sandbox.pool import pool as shared_pool
 from graders.sandbox.settings import SandboxSettings
+from graders.sandbox.turns import OverloadedError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the sandbox needs Linux")
 
@@ -48,6 +47,14 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def pool() -> Iterator[Pool]:
+    made = a_pool()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Pool]:
+    """One pool for all tests that leave it as they found it."""
     made = a_pool()
     yield made
     made.close()
@@ -172,6 +179,7 @@ class Load:
                 answer = act(self.pool, number)
             except Exception as problem:
                 answer = problem
+                time.sleep(0.001)  # a closed pool answers at once, and would leave no time to others
             if number in self.answers:
                 self.twice.append(number)
             self.answers[number] = answer
@@ -198,13 +206,13 @@ def test_workers_killed_at_random_cost_no_answer_and_leave_no_process(pool: Pool
     killed = 0
     with Load(pool) as load:
         end = time.monotonic() + 30
-        while killed < 60 and time.monotonic() < end:
+        while killed < 25 and time.monotonic() < end:
             if victims := jailed(server):
                 with suppress(ProcessLookupError):
                     os.kill(draw.choice(victims), signal.SIGKILL)
                     killed += 1
             time.sleep(0.02)
-    assert killed == 60
+    assert killed == 25
     assert load.wrong() == {}
     assert not load.twice
     assert servers_of(pool) == [server]
@@ -376,9 +384,9 @@ interrupts = 0
 def interrupt(*_):
     raise KeyboardInterrupt
 signal.signal(signal.SIGALRM, interrupt)
-end = time.monotonic() + 4
+end = time.monotonic() + 2
 number = 0
-while interrupts < 150 and time.monotonic() < end:
+while interrupts < 60 and time.monotonic() < end:
     try:
         try:
             signal.setitimer(signal.ITIMER_REAL, draw.uniform(0.0001, 0.02))
@@ -432,17 +440,17 @@ LOOPS: Mapping[str, str] = {
 
 
 @pytest.mark.parametrize("source", LOOPS.values(), ids=LOOPS)
-def test_what_does_not_answer_in_time_is_killed(pool: Pool, source: str) -> None:
+def test_what_does_not_answer_in_time_is_killed(lasting: Pool, source: str) -> None:
     began = time.monotonic()
-    assert fresh_call(pool, 1, source, seconds=0.4) == "took too long"
+    assert fresh_call(lasting, 1, source, seconds=0.2) == "took too long"
     assert time.monotonic() - began < 5
-    assert jailed(servers_of(pool)[0]) == []
+    assert jailed(servers_of(lasting)[0]) == []
 
 
-def test_a_process_that_closes_its_stream_and_spins_is_killed_as_one_that_gave_no_answer(pool: Pool) -> None:
+def test_a_process_that_closes_its_stream_and_spins_is_killed_as_one_that_gave_no_answer(lasting: Pool) -> None:
     source = "import os\ndef f(x):\n    os.close(3)\n    while True: pass\n"
-    assert fresh_call(pool, 1, source, seconds=60) == "closed the stream it should answer on"
-    assert jailed(servers_of(pool)[0]) == []
+    assert fresh_call(lasting, 1, source, seconds=60) == "closed the stream it should answer on"
+    assert jailed(servers_of(lasting)[0]) == []
 
 
 @pytest.mark.parametrize(
@@ -453,14 +461,14 @@ def test_a_process_that_closes_its_stream_and_spins_is_killed_as_one_that_gave_n
         ("(2**20).to_bytes(4, 'big') + b' ' * 2**20", "sent bytes that are no answer (a frame that is not JSON"),
     ],
 )
-def test_a_flood_ends_the_process_that_sends_it(pool: Pool, written: str, told: str) -> None:
+def test_a_flood_ends_the_process_that_sends_it(lasting: Pool, written: str, told: str) -> None:
     source = f"import os\ndef f(x):\n    while True: os.write(3, {written})\n"
-    assert fresh_call(pool, 1, source).startswith(told)
-    assert jailed(servers_of(pool)[0]) == []
+    assert fresh_call(lasting, 1, source).startswith(told)
+    assert jailed(servers_of(lasting)[0]) == []
 
 
-def test_a_large_request_to_a_process_that_reads_nothing_waits_no_longer_than_its_deadline(pool: Pool) -> None:
-    with pool.fresh(PLAIN, Limits()) as process:
+def test_a_large_request_to_a_process_that_reads_nothing_waits_no_longer_than_its_deadline(lasting: Pool) -> None:
+    with lasting.fresh(PLAIN, Limits()) as process:
         process.send({"id": 1, "load": "while True: pass\n", "filename": "<f>"})
         process.send({"id": 2, "call": "f", "args": ["x" * 2**25]})
         began = time.monotonic()
@@ -470,9 +478,9 @@ def test_a_large_request_to_a_process_that_reads_nothing_waits_no_longer_than_it
         assert not process.quiet
 
 
-def test_answers_that_came_before_the_end_count_though_requests_were_still_going_out(pool: Pool) -> None:
+def test_answers_that_came_before_the_end_count_though_requests_were_still_going_out(lasting: Pool) -> None:
     source = "import os\ndef f(x):\n    if x[0] == '3': os._exit(0)\n    return x[0]\n"
-    with pool.fresh(PLAIN, Limits()) as process:
+    with lasting.fresh(PLAIN, Limits()) as process:
         process.send({"id": 0, "load": source, "filename": "<f>"})
         for number in range(1, 9):
             process.send({"id": number, "call": "f", "args": [f"{number}{'x' * 2**19}"]})
@@ -498,7 +506,7 @@ def test_no_more_processes_are_at_work_than_the_settings_say() -> None:
         watcher = threading.Thread(target=watch)
         watcher.start()
         source = "import time\ndef f(x):\n    time.sleep(0.02)\n    return x * 2\n"
-        assert in_threads(16, lambda n: fresh_call(pool, n, source), 64) == [2 * n for n in range(64)]
+        assert in_threads(16, lambda n: fresh_call(pool, n, source), 32) == [2 * n for n in range(32)]
         stop.set()
         watcher.join()
         assert 2 <= most <= 3
@@ -658,13 +666,13 @@ def test_the_fork_server_of_the_profile_that_was_used_least_recently_ends(
 
 def test_a_fork_server_at_work_outlives_any_number_of_others(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "MOST_SERVERS", 2)
-    many = profiles(6)
+    many = profiles(4)
     with pool.fresh(many[0], Limits()) as process:
         for profile in many[1:]:
             assert fresh_call(pool, 2, profile=profile) == 4
         assert called(process, DOUBLE, 3) == 6
     slow = "import time\ndef f(x):\n    time.sleep(0.05)\n    return x * 2\n"
-    assert in_threads(4, lambda n: fresh_call(pool, n, slow, profile=many[n % 6]), 24) == [2 * n for n in range(24)]
+    assert in_threads(4, lambda n: fresh_call(pool, n, slow, profile=many[n % 4]), 12) == [2 * n for n in range(12)]
 
 
 COUNTING = "n = 0\ndef f(x):\n    global n\n    n += 1\n    return n\n"
@@ -686,21 +694,22 @@ def test_a_warm_process_is_used_again_until_it_is_worn_or_old(pool: Pool, monkey
         "os.write(3, bytes(4))",
     ],
 )
-def test_a_warm_process_with_something_under_way_is_never_used_again(pool: Pool, left: str) -> None:
-    with pool.warm("key", PLAIN, Limits()) as warm:
+def test_a_warm_process_with_something_under_way_is_never_used_again(lasting: Pool, left: str) -> None:
+    with lasting.warm(left, PLAIN, Limits()) as warm:
         warm.calls = 1
         assert called(warm.process, DOUBLE, 4) == 8
         warm.process.send({"id": 3, "load": f"import os\n{left}\n", "filename": "<f>"})
         warm.process._pump()
         assert soon(lambda: not warm.process.quiet)
     assert warm.process.status is not None
-    with pool.warm("key", PLAIN, Limits()) as other:
+    with lasting.warm(left, PLAIN, Limits()) as other:
         assert other.calls == 0
         assert other.process is not warm.process
+        other.process.end()
 
 
-def test_a_request_that_was_not_answered_ends_a_warm_process(pool: Pool) -> None:
-    with pool.warm("key", PLAIN, Limits()) as warm:
+def test_a_request_that_was_not_answered_ends_a_warm_process(lasting: Pool) -> None:
+    with lasting.warm("key", PLAIN, Limits()) as warm:
         warm.calls = 1
         warm.process.send({"id": 3, "load": "", "filename": "<f>"})
     assert warm.process.status is not None
@@ -733,7 +742,7 @@ def test_descriptors_do_not_pile_up(pool: Pool) -> None:
     warm_call(pool, 1)
     gc.collect()
     before = descriptors()
-    for number in range(2000):
+    for number in range(200):
         if number % 10:
             warm_call(pool, number)
         else:
@@ -847,9 +856,9 @@ def test_a_fork_server_that_hangs_while_it_starts_is_given_up_after_one_try(
         pool.check()
 
 
-def test_a_profile_that_no_message_can_hold_is_a_typed_error(pool: Pool) -> None:
+def test_a_profile_that_no_message_can_hold_is_a_typed_error(lasting: Pool) -> None:
     with pytest.raises(NoServerError, match="it may have 65,536"):
-        pool.check(Profile(readable=("/nowhere/" + "x" * 2**16,)))
+        lasting.check(Profile(readable=("/nowhere/" + "x" * 2**16,)))
 
 
 def test_an_attempt_that_is_killed_each_time_is_given_up(pool: Pool) -> None:
@@ -862,36 +871,3 @@ def test_an_attempt_that_is_killed_each_time_is_given_up(pool: Pool) -> None:
     with pytest.raises(ServerFailedError, match="killed, 10 times in a row"):
         pool.insist(attempt)
     assert len(tries) == 10
-
-
-@pytest.mark.parametrize(
-    ("variable", "value", "told"),
-    [
-        ("ASSAY_ACCEPT_SANDBOX", "S4", "ASSAY_ACCEPT_SANDBOX=S4: a level is one of S0, S1, S2, S3"),
-        ("ASSAY_ACCEPT_SANDBOX", "s2", "ASSAY_ACCEPT_SANDBOX=s2: a level"),
-        ("ASSAY_SANDBOX_PROCESSES", "0", "ASSAY_SANDBOX_PROCESSES=0: it must be a number of processes, 1 to 4,096"),
-        ("ASSAY_SANDBOX_PROCESSES", "-1", "ASSAY_SANDBOX_PROCESSES=-1"),
-        ("ASSAY_SANDBOX_PROCESSES", "two", "ASSAY_SANDBOX_PROCESSES=two"),
-        ("ASSAY_SANDBOX_PROCESSES", "1.5", "ASSAY_SANDBOX_PROCESSES=1.5"),
-        ("ASSAY_SANDBOX_PROCESSES", "٣", "ASSAY_SANDBOX_PROCESSES"),
-        ("ASSAY_SANDBOX_PROCESSES", "4097", "1 to 4,096"),
-        ("ASSAY_SANDBOX_PROCESSES", "9" * 5000, "1 to 4,096"),
-        ("ASSAY_SANDBOX_REUSE", "hot", "ASSAY_SANDBOX_REUSE=hot: it must be warm or batch"),
-    ],
-)
-def test_a_wrong_setting_in_the_environment_names_its_variable(variable: str, value: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        SandboxSettings.from_environment({variable: value})
-
-
-def test_settings_come_from_the_environment_and_an_empty_one_is_none() -> None:
-    given = {"ASSAY_ACCEPT_SANDBOX": "S1", "ASSAY_SANDBOX_PROCESSES": "3", "ASSAY_SANDBOX_REUSE": "batch"}
-    assert SandboxSettings.from_environment(given) == SandboxSettings(accept="S1", processes=3, reuse="batch")
-    assert SandboxSettings.from_environment(dict.fromkeys(given, "")) == SandboxSettings()
-    assert SandboxSettings().processes == len(os.sched_getaffinity(0))
-
-
-@pytest.mark.parametrize("options", [{"processes": 0}, {"processes": 5000}, {"queue": 0}, {"reuse": "hot"}])
-def test_settings_that_are_none_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(options))):
-        SandboxSettings(**options)

@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import pytest
 
-from graders.sandbox.fork_server import EndedError, ForkServer, JailedProcess, TimeUpError
+from graders.sandbox.fork_server import ForkServer
 from graders.sandbox.jail.frames import DEEPEST, HEADER, FrameError, Frames, packed, parsed
+from graders.sandbox.process import EndedError, JailedProcess, TimeUpError
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 2**16

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 from prompts import Example
 
-from graders.sandbox.fork_server import PLAIN, EndedError, ServerFailedError, TimeUpError
+from graders.sandbox.fork_server import PLAIN
 from graders.sandbox.jail.frames import FrameError
 from graders.sandbox.jail.limits import Limits
 from graders.sandbox.pool import RefusedError, pool
+from graders.sandbox.process import EndedError, ServerFailedError, TimeUpError
 
 SECONDS = 60.0
 LIMITS = Limits(memory=2**30, output=2**26)

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from graders.code.compare import Expected, Rules, printed_difference, short_text, shown
+from graders.code.compare import Expected, Rules, printed_difference
+from graders.code.display import short_text, shown
 from graders.code.run import Outcome, Runner, words
 from graders.sample import read_json
 from graders.sandbox.jail.frames import packed

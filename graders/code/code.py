@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -14,6 +13,7 @@ from graders.code.cases import Case, Program, check_names, check_shape, read_cas
 from graders.code.checks import check_constants, check_function, check_keys
 from graders.code.compare import Numbers, Order, Rules, Sequences, Whitespace
 from graders.code.generated import Recipe
+from graders.code.infra import typed_errors
 from graders.code.languages import language
 from graders.code.packages import check_importable
 from graders.code.results import MOST_SLOW, Result, grade_of
@@ -22,10 +22,9 @@ from graders.code.tested import run_tests
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
 from graders.sample import Item, Sample
-from graders.sandbox.fork_server import ServerFailedError
 from graders.sandbox.jail.limits import Limits
 from graders.sandbox.level import Standing
-from graders.sandbox.pool import OverloadedError, RefusedError, pool
+from graders.sandbox.pool import pool
 from graders.template import Template, Variable, parse, render, resolve, short
 
 BATCH = 16  # samples that are graded at once, as far as the pool has turns
@@ -134,7 +133,7 @@ class Code(Grader):
 
     def grade(self, sample: Sample, item: Item) -> Grade:
         standing = self._ready()
-        with _typed_errors():
+        with typed_errors(failed="sandbox_failed"):
             work = self._work(sample, item)
             source, missing, place = self._source(work, sample, item)
             if missing is not None:
@@ -179,7 +178,7 @@ class Code(Grader):
 
     def _ready(self) -> Standing:
         """What protects this machine from the code that is run. Raises GradingError where none can be."""
-        with _typed_errors():
+        with typed_errors(failed="sandbox_failed"):
             try:
                 profile = self._runner.profile
                 standing = pool().check(profile)
@@ -318,19 +317,6 @@ class Code(Grader):
         level, seconds = standing.recorded, self.timeout_seconds
         grade = grade_of(results, what, left, self.partial_credit, seconds, source, level)
         return replace(grade, why=f"{grade.why}; {place} was graded") if place else grade
-
-
-@contextmanager
-def _typed_errors() -> Iterator[None]:
-    """What keeps the sandbox from running anything, as GradingError."""
-    try:
-        yield
-    except RefusedError as problem:
-        raise GradingError("sandbox_refused", str(problem), "infra") from None
-    except OverloadedError as problem:
-        raise GradingError("overloaded", str(problem), "infra") from None
-    except (ServerFailedError, OSError) as problem:
-        raise GradingError("sandbox_failed", str(problem), "infra") from None
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from graders.code.display import short_text
 from graders.sandbox.jail.plain import DEEPEST
 from graders.structured.assignment import best_matching
 
@@ -286,84 +287,3 @@ def _near_words(expected: str, printed: str, rules: Rules) -> bool:
         return False
     goal, found = (int(word) if WHOLE.fullmatch(word) else float(word) for word in (expected, printed))
     return near(goal, found, rules)
-
-
-# What a message shows
-
-
-def short_text(text: str, limit: int = 120) -> str:
-    """A text in quotes, cut to about `limit` characters; nothing in it can break a log."""
-    return repr(text) if len(text) <= limit else f"{text[:limit]!r}…"
-
-
-def shown(data: Any, limit: int = 120) -> str:
-    """Encoded data as Python would write the value, cut to about `limit` characters.
-
-    >>> shown({"tuple": [1, {"set": ["a"]}, {"dict": [[2, {"float": "inf"}]]}]})
-    "(1, {'a'}, {2: inf})"
-    """
-    pieces, length = [], 0
-    for piece in _pieces(data, limit, 0):
-        pieces.append(piece)
-        length += len(piece)
-        if length > limit:
-            return "".join(pieces)[:limit] + "…"
-    return "".join(pieces)
-
-
-BRACKETS = {"tuple": ("(", ")"), "set": ("{", "}"), "frozenset": ("frozenset({", "})")}
-EMPTY = {"tuple": "()", "set": "set()", "frozenset": "frozenset()"}
-
-
-def _pieces(data: Any, limit: int, depth: int) -> Iterator[str]:
-    if depth > DEEPEST:
-        yield "…"
-    elif type(data) is list:
-        yield from _listed("[", data, "]", limit, depth)
-    elif type(data) is str:
-        yield short_text(data, limit)
-    elif type(data) is not dict or len(data) != 1:
-        yield repr(data)[:limit]
-    else:
-        ((name, held),) = data.items()
-        if name in BRACKETS and type(held) is list:
-            opening, closing = BRACKETS[name]
-            closing = ",)" if name == "tuple" and len(held) == 1 else closing
-            yield from _listed(opening, held, closing, limit, depth) if held else (EMPTY[name],)
-        elif name == "dict" and type(held) is list:
-            yield "{"
-            for number, pair in enumerate(held):
-                if type(pair) is list and len(pair) == 2:
-                    yield ", " * bool(number)
-                    yield from _pieces(pair[0], limit, depth + 1)
-                    yield ": "
-                    yield from _pieces(pair[1], limit, depth + 1)
-            yield "}"
-        else:
-            yield _scalar_shown(name, held, limit)
-
-
-def _listed(opening: str, held: list[Any], closing: str, limit: int, depth: int) -> Iterator[str]:
-    yield opening
-    for number, entry in enumerate(held):
-        yield ", " * bool(number)
-        yield from _pieces(entry, limit, depth + 1)
-    yield closing
-
-
-def _scalar_shown(name: str, held: Any, limit: int) -> str:
-    try:
-        if name == "str":
-            return short_text(bytes.fromhex(held).decode("utf-8", "surrogatepass"), limit)
-        if name == "bytes":
-            return repr(bytes.fromhex(held[: 2 * limit]))
-        if name == "bytearray":
-            return repr(bytearray.fromhex(held[: 2 * limit]))
-        if name == "complex":
-            return repr(complex(float(held[0]), float(held[1])))
-        if name == "int":
-            return str(int(held, 16)) if len(held) < 60 else f"{held[:limit]!r}…"
-    except (ValueError, TypeError, LookupError):
-        pass
-    text = str(held)[:limit]
-    return text if text.isprintable() else repr(text)  # a claim that encodes nothing may hold any text

@@ -13,12 +13,13 @@ from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from graders.code.cases import Call, Case, Program
-from graders.code.compare import Expected, Rules, shown
+from graders.code.compare import Expected, Rules
+from graders.code.display import shown
 from graders.code.packages import profile_of
 from graders.code.run import TROUBLE, Outcome, Runner, Talk, problem_in, spread, words
-from graders.sandbox.fork_server import TimeUpError
 from graders.sandbox.jail.frames import FrameError
 from graders.sandbox.pool import pool
+from graders.sandbox.process import TimeUpError
 
 MOST_KEPT = 256  # sets of cases
 MOST_SIZE = 2_000_000  # values and characters in them all

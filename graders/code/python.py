@@ -7,23 +7,25 @@ import json
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from graders.code.image import IMAGES, corpora, imports_of, missing_packages, package_folders
-from graders.code.scores import scores
+from graders.code.infra import typed_errors
+from graders.code.scores import BATCH, scores
 from graders.composite import GraderWarning
 from graders.grade import Grade, GradingError
 from graders.grader import Grader
 from graders.options import Number
 from graders.sample import SAMPLE_FIELDS, Item, Sample
 from graders.sandbox import jail
-from graders.sandbox.fork_server import Profile, ServerFailedError
+from graders.sandbox.fork_server import Profile
 from graders.sandbox.jail.limits import Limits
-from graders.sandbox.pool import BATCH, OverloadedError, RefusedError, pool
+from graders.sandbox.pool import RefusedError, pool
+from graders.sandbox.process import ServerFailedError
 from graders.template import choices_of
 
 JAIL = Path(jail.__file__).parent
@@ -42,6 +44,7 @@ def _checked_source(source: str) -> str:
     return source
 
 
+@lru_cache(maxsize=16)  # a grader asks several times
 def _parsed(source: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
@@ -247,14 +250,8 @@ class Python(Grader):
 
     def _graded(self, arguments: Sequence[bytes]) -> list[Grade]:
         limits = Limits(memory=self.memory_mb * 2**20)
-        try:
+        with typed_errors(failed="python_grader_server_error"):
             return scores(self.source, self._profile, limits, self.timeout_seconds, arguments, alone=self._is_alone)
-        except RefusedError as problem:
-            raise GradingError("sandbox_refused", str(problem), "infra") from None
-        except OverloadedError as problem:
-            raise GradingError("overloaded", str(problem), "infra") from None
-        except ServerFailedError as problem:
-            raise GradingError("python_grader_server_error", str(problem), "infra") from None
 
 
 def _sample_fields(sample: Sample) -> dict[str, Any]:

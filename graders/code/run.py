@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
+from graders.code.display import printable
 from graders.code.languages import Language, Message
-from graders.sandbox.fork_server import EndedError, JailedProcess, Profile, ServerFailedError, TimeUpError
+from graders.sandbox.fork_server import Profile
 from graders.sandbox.jail.frames import FrameError
 from graders.sandbox.jail.limits import Limits
 from graders.sandbox.pool import pool
+from graders.sandbox.process import EndedError, JailedProcess, ServerFailedError, TimeUpError
 
 START_SECONDS = 10.0
 LONGEST_WORDS = 200  # of what a candidate raised
@@ -200,8 +202,7 @@ def _hint(said: str) -> str:
 def words(told: Any, limit: int = LONGEST_WORDS) -> str:
     """What a candidate's process said, fit to be shown: one line, nothing in it that a terminal or a log obeys."""
     text = told if type(told) is str else "something"
-    safe = [sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:limit]]
-    return "".join(safe) + "…" * (len(text) > limit)
+    return printable(text[:limit]) + "…" * (len(text) > limit)
 
 
 @contextmanager

@@ -9,12 +9,16 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from graders.code.display import printable
 from graders.grade import Grade
-from graders.sandbox.fork_server import EndedError, JailedProcess, KilledError, Profile, TimeUpError
+from graders.sandbox.fork_server import Profile
 from graders.sandbox.jail.frames import HEADER, FrameError
 from graders.sandbox.jail.limits import Limits
-from graders.sandbox.pool import BATCH, Pool, Warm, pool
+from graders.sandbox.pool import Pool, pool
+from graders.sandbox.process import EndedError, JailedProcess, KilledError, TimeUpError
+from graders.sandbox.warm import Warm
 
+BATCH = 64  # calls that go out together
 AUDITED = 100  # one call of so many, by its arguments, is made again in a fresh process
 AHEAD_BYTES = 2**20  # of calls that are sent before the answers to earlier ones are there
 LONGEST_NAME = 200  # characters
@@ -164,7 +168,7 @@ class _Calls:
         if "raised" in message:
             return self._undecided(f"grade() raised {_raised(message)}")
         if "wrong" in message:
-            kind = shown(_text(message, "wrong")[:LONGEST_NAME])
+            kind = printable(_text(message, "wrong")[:LONGEST_NAME], keep="\n")
             told = WRONG.get(kind, f"a value of the type {kind}: return a float")
             return self._undecided(f"grade() returned {told}")
         if score in ("nan", "inf", "-inf"):
@@ -177,7 +181,7 @@ class _Calls:
 
 def _raised(message: dict[str, Any]) -> str:
     """What was raised, and below it the traceback, as far as it lies in the source."""
-    kind, says, detail = (shown(_text(message, key)) for key in ("raised", "says", "detail"))
+    kind, says, detail = (printable(_text(message, key), keep="\n") for key in ("raised", "says", "detail"))
     kind = kind[:LONGEST_NAME]
     first = says.partition("\n")[0]
     kept, keep = [f"{kind}: {first}" if first else kind], True
@@ -189,14 +193,6 @@ def _raised(message: dict[str, Any]) -> str:
         if keep:
             kept.append(line)
     return "\n".join(kept)
-
-
-def shown(text: str) -> str:
-    """The text with nothing in it that a terminal or a log obeys, but for the ends of lines."""
-    if text.isprintable():
-        return text
-    safe = [sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode() for sign in text]
-    return "".join(safe)
 
 
 def _text(message: dict[str, Any], key: str) -> str:

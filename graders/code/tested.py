@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from graders.code.cases import check_names
 from graders.code.compare import Rules, canonical
 from graders.code.run import TROUBLE, Runner, answer_to, problem_in, wait_until_ready, words
-from graders.sandbox.fork_server import JailedProcess, TimeUpError
 from graders.sandbox.jail.frames import FrameError, packed
 from graders.sandbox.pool import pool
+from graders.sandbox.process import JailedProcess, TimeUpError
 
 FILENAME = "<tests>"
 

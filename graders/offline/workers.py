@@ -7,7 +7,6 @@ with the data.
 from __future__ import annotations
 
 import gc
-import os
 import pickle
 import signal
 import time
@@ -28,10 +27,6 @@ AHEAD = 4  # blocks a worker that may be under way or wait for an earlier one
 
 class WorkerDiedError(ValueError):
     """A process that graded ended before its rows were graded."""
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Worker:

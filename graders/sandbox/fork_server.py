@@ -30,18 +30,6 @@ from graders.sandbox.process import (
     TimeUpError,
 )
 
-__all__ = [
-    "PLAIN",
-    "EndedError",
-    "ForkServer",
-    "JailedProcess",
-    "KilledError",
-    "NoServerError",
-    "Profile",
-    "ServerFailedError",
-    "TimeUpError",
-]
-
 HERE = Path(__file__).parent
 START = """
 import sys
@@ -71,7 +59,6 @@ class Profile(NamedTuple):
 
 
 PLAIN = Profile()
-
 
 _sockets: WeakSet[socket.socket] = WeakSet()
 _servers: WeakSet[ForkServer] = WeakSet()

@@ -14,25 +14,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from graders.sandbox.fork_server import (
-    PLAIN,
-    ForkServer,
-    JailedProcess,
-    KilledError,
-    NoServerError,
-    Profile,
-    ServerFailedError,
-)
+from graders.sandbox.fork_server import PLAIN, ForkServer, Profile
 from graders.sandbox.jail.limits import Limits
 from graders.sandbox.level import LEVELS, NOWHERE, Standing, lacking
+from graders.sandbox.process import JailedProcess, KilledError, NoServerError, ServerFailedError
 from graders.sandbox.settings import ACCEPT, SandboxSettings
 from graders.sandbox.turns import OverloadedError, Turns
 from graders.sandbox.warm import Idle, Warm
 
-__all__ = ["BATCH", "OverloadedError", "Pool", "RefusedError", "Warm", "pool", "use"]
-
 MOST_SERVERS = 8  # fork servers, each with the imports of one profile; more only while all of them are at work
-BATCH = 64  # calls that go out together
 TRIES = 10  # of what was killed from outside
 PAUSE = 0.01  # seconds before the second try, and so much more before each later one
 

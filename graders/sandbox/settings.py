@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from graders.cores import usable_cores
 from graders.options import Options
 from graders.sandbox.level import LEVELS, Level
 
@@ -19,10 +20,6 @@ def default_level() -> Level:
     """The lowest level that code is run at without an override."""
     level: Level = SandboxSettings.model_fields["accept"].default
     return level
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class SandboxSettings(Options):

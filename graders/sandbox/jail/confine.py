@@ -12,10 +12,7 @@ from . import kernel, landlock, limits, seccomp
 LAYERS = ("rlimits", "landlock", "seccomp", "namespaces", "private_uid")
 PRIVATE_UID = 0x60000000  # plus the process number: a user that owns nothing
 
-SYSTEM = (
-    # shared libraries, which extension modules load; zones and locales
-    *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"),
-)
+SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")  # shared libraries, for extension modules
 FILES = ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo", "/usr/lib/locale", "/dev/urandom", "/dev/random")
 
 

@@ -22,7 +22,8 @@ from typing import Any
 from . import kernel
 from .confine import Jail, close, confine
 from .limits import Limits
-from .worker import CHANNEL, Channel, serve
+from .running import CHANNEL, Channel
+from .worker import serve
 
 LARGEST_ORDER = 2**16
 LONGEST_REASON = 500  # characters

@@ -17,10 +17,8 @@ from typing import Any
 from .escapes import tried
 from .plain import NotPlainError, decoded, encoded
 from .program import allow_deep_stacks, ran
-from .running import CHANNEL, MODULE, Channel, Raised, legible, loaded, run
+from .running import MODULE, Channel, Raised, legible, loaded, run
 from .tested import tested
-
-__all__ = ["CHANNEL", "Channel", "serve"]
 
 for _name in ("exit", "quit"):  # as an interpreter has them that has read `site`
     setattr(builtins, _name, _sitebuiltins.Quitter(_name, "Ctrl-D (i.e. EOF)"))
