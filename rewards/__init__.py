@@ -8,6 +8,6 @@ if not hasattr(_graders, "Grade"):
         "Rename that file, or run your script from another folder."
     )
 
-from rewards.reward import LengthCharge, RewardSpec, rewards_of
+from rewards.reward import LengthCharge, RewardSpec, SoftLimit, rewards_of
 
-__all__ = ["LengthCharge", "RewardSpec", "rewards_of"]
+__all__ = ["LengthCharge", "RewardSpec", "SoftLimit", "rewards_of"]

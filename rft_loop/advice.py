@@ -7,7 +7,7 @@ they show it. Rules are few and coarse: a cause that is named is worth a look.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rft_loop.recipe import Recipe
@@ -43,6 +43,11 @@ class Course(NamedTuple):
         return any(event.get(figure) is not None for event in self.recent)
 
 
+def advice_due(step: int, recipe: Recipe) -> bool:
+    """Whether a run looks at its figures after this step: in its first steps, and as often as it validates."""
+    return step <= FIRST or step % recipe.eval_every == 0
+
+
 def advise(steps: Sequence[Event], recipe: Recipe) -> list[Advice]:
     """What the steps so far show, most urgent first; [] where nothing is amiss."""
     if not steps:
@@ -55,6 +60,15 @@ def advise(steps: Sequence[Event], recipe: Recipe) -> list[Advice]:
             found.append(Advice(name, *said))
     names = {advice.name for advice in found}
     return [advice for advice in found if not (EXPLAINED_BY.get(advice.name, set()) & names)]
+
+
+def through_generate(model_type: str, known: Iterable[str]) -> Advice:
+    """What a run is told whose rollouts the decoder cannot draw."""
+    return Advice(
+        "through_generate",
+        f"rollouts of the model type {model_type!r} are decoded by transformers' generate",
+        f"it costs some times as long; the decoder knows {', '.join(known)}",
+    )
 
 
 Said = tuple[str, str] | None
@@ -94,6 +108,27 @@ def _truncated(course: Course) -> Said:
     )
 
 
+def _only_thinks(course: Course) -> Said:
+    share = course.now("completions/thinking_only_ratio")
+    if share < 0.5:
+        return None
+    return (
+        f"{share:.0%} of the answers hold nothing but thinking, so that graders see an empty output",
+        f"raise max_new_tokens (now {course.recipe.max_new_tokens}); a model that does not close its thinking needs a "
+        "warm_start; with thinking=null graders see the whole output",
+    )
+
+
+def _not_of_the_form(course: Course) -> Said:
+    if not course.told("completions/schema_ratio") or (share := course.now("completions/schema_ratio")) > 0.5:
+        return None
+    return (
+        f"{1 - share:.0%} of the answers are not of the response_format, and get the lowest score unread",
+        "ask for the form in the messages, with an example; a warm_start on answers of that form; the run's samples "
+        "say what is wrong with each (`why`)",
+    )
+
+
 def _same_reward_for_every_text(course: Course) -> Said:
     if course.now("reward_std") > 0 or course.now("completions/duplicate_ratio") > 0.9 or not course.told("reward"):
         return None
@@ -125,10 +160,34 @@ def _no_spread(course: Course) -> Said:
     )
 
 
-def _sampler_and_trainer_apart(course: Course) -> Said:
-    gap = course.now("sampling/sampling_logp_difference/max")
-    if gap < 1e-2:
+GAP = "sampling/sampling_logp_difference/max"
+
+
+def _weights_do_not_arrive(course: Course) -> Said:
+    server, began = course.recipe.sampler, course.first[0].get(GAP) or 0.0
+    now = max(event.get(GAP) or 0.0 for event in course.recent)
+    if server is None or now < max(0.3, 3 * began):
         return None
+    return (
+        f"the server's log-probs were off the trainer's by {began:.2g} at most and are now by {now:.2g}: it samples "
+        "with other weights than those it was handed",
+        f"look at what it answers to a hand-over ({server.kind}), that it can read {server.weights}, and that "
+        f"{server.model!r} is the model it loads them into"
+        + (f"; or lower sync_every={server.sync_every}" if server.sync_every > 1 else ""),
+    )
+
+
+def _sampler_and_trainer_apart(course: Course) -> Said:
+    gap = course.now(GAP)
+    server = course.recipe.sampler
+    expected = server is not None or course.recipe.precision == "bfloat16"
+    if gap < 1e-2 or (expected and course.recipe.importance_correction != "none"):
+        return None
+    if server is not None:
+        return (
+            f"the server's log-probs and the trainer's differ by up to {gap:.2g}, and nothing weighs the difference",
+            "importance_correction=token; serve the model in the precision it is trained in (--dtype)",
+        )
     return (
         f"the sampler's log-probs and the trainer's differ by up to {gap:.2g} for the same weights",
         "importance_correction=token weighs the difference; in float32 on one device it should be below 1e-4, so look "
@@ -183,9 +242,12 @@ RULES: tuple[Callable[[Course], Said], ...] = (
     _grader_errors,
     _never_ends,
     _truncated,
+    _only_thinks,
+    _not_of_the_form,
     _same_reward_for_every_text,
     _duplicates,
     _no_spread,
+    _weights_do_not_arrive,
     _sampler_and_trainer_apart,
     _watched_grader_falls,
     _length_drift,
@@ -194,9 +256,12 @@ RULES: tuple[Callable[[Course], Said], ...] = (
 )
 
 EXPLAINED_BY: Mapping[str, set[str]] = {
-    "truncated": {"never_ends"},
-    "no_spread": {"never_ends", "same_reward_for_every_text", "duplicates"},
-    "same_reward_for_every_text": {"never_ends"},
+    "truncated": {"never_ends", "only_thinks"},
+    "only_thinks": {"never_ends"},
+    "not_of_the_form": {"never_ends", "only_thinks"},
+    "no_spread": {"never_ends", "only_thinks", "not_of_the_form", "same_reward_for_every_text", "duplicates"},
+    "same_reward_for_every_text": {"never_ends", "only_thinks", "not_of_the_form"},
+    "sampler_and_trainer_apart": {"weights_do_not_arrive"},
 }
 
 

@@ -16,7 +16,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from rft_loop.policy import Policy, load_pretrained
+from rft_loop.adapter import is_adapter
+from rft_loop.optimizer import optimizer_tensors, restore_optimizer
+from rft_loop.policy import Policy, load_adapted, load_pretrained
+from rft_loop.sharding import full_weights
 
 NAME = re.compile(r"(warm-start|step)-(\d+)")
 
@@ -30,7 +33,8 @@ class Progress:
     grader: str = ""
     data: dict[str, str] = field(default_factory=dict)  # what was learned from: SHA-256 by the recipe's key
     best_step: int | None = None
-    best_reward: float | None = None
+    best_reward: float | None = None  # mean validation reward of the best step
+    best_value: float | None = None  # the best step's mean of what the recipe's best_by names
     validation: dict[str, Any] = field(default_factory=dict)  # of these weights, where they were validated
 
 
@@ -58,10 +62,12 @@ def save_checkpoint(folder: Path, policy: Policy, optimizer: torch.optim.Optimiz
 
 
 def _write(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer | None, progress: Progress) -> None:
-    policy.model.save_pretrained(folder)
+    policy.model.save_pretrained(folder, state_dict=full_weights(policy))
     policy.tokenizer.save_pretrained(folder)
+    if policy.base is not None:
+        policy.base.write(folder)
     if optimizer is not None:
-        save_file(_optimizer_tensors(optimizer), folder / "optimizer.safetensors")
+        save_file(optimizer_tensors(optimizer), folder / "optimizer.safetensors")
     files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
     manifest = {"progress": asdict(progress), "files": files}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
@@ -82,15 +88,12 @@ def read_progress(folder: Path) -> Progress:
     return progress
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> tuple[Policy, Progress]:
+def load_checkpoint(folder: Path, device: torch.device, precision: str = "float32") -> tuple[Policy, Progress]:
     """The policy and progress of a checkpoint. Raises ValueError, naming the file and the remedy, if it is broken."""
     progress = read_progress(folder)
-    policy = load_pretrained(str(folder), device)
-    for weight in policy.model.parameters():
-        # A file's tensors lie where the file has them; matrix kernels sum in another order where memory is aligned
-        # otherwise, and a resumed run would differ from an unbroken one in the last bit.
-        weight.data = weight.data.clone()
-    return policy, progress
+    if is_adapter(folder):
+        return load_adapted(folder, device, precision), progress
+    return load_pretrained(str(folder), device, precision), progress
 
 
 def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
@@ -102,11 +105,7 @@ def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
         tensors = load_file(file)
     except SafetensorError as problem:
         raise ValueError(_broken(folder, f"{file.name}: {problem}")) from None
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor.clone()  # aligned, as in load_checkpoint
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    restore_optimizer(optimizer, tensors)
 
 
 def all_checkpoints(folder: Path) -> list[Path]:
@@ -128,14 +127,6 @@ def _age(path: Path) -> tuple[bool, int]:
     match = NAME.fullmatch(path.name)
     assert match is not None
     return match[1] == "step", int(match[2])
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    return {
-        f"{index}.{name}": value.contiguous()
-        for index, state in optimizer.state_dict()["state"].items()
-        for name, value in state.items()
-    }
 
 
 def sha256(file: Path) -> str:

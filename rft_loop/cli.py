@@ -18,6 +18,7 @@ from rft_loop.commands.export import export
 from rft_loop.commands.grade import grade
 from rft_loop.commands.graders import graders
 from rft_loop.commands.options import STOPPED
+from rft_loop.commands.pause import pause
 from rft_loop.commands.report import report
 from rft_loop.commands.train import train
 
@@ -35,6 +36,7 @@ app.command()(check)
 app.command()(calibrate)
 app.command()(graders)
 app.command()(train)
+app.command()(pause)
 app.command("eval")(evaluate)
 app.command()(report)
 app.command()(export)
@@ -75,3 +77,7 @@ def main() -> None:
 def _fail(message: str, code: int = 2) -> None:
     typer.echo(f"assay: {message}", err=True)
     sys.exit(code)
+
+
+if __name__ == "__main__":  # as torchrun starts it: -m rft_loop.cli
+    main()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from graders.grade import Grade
 from rft_loop.advantage import has_spread
-from rft_loop.decode import sample
+from rft_loop.drawing import draw, draw_by_difficulty
 from rft_loop.grading import grade_rollouts
-from rft_loop.items import draw
 from rft_loop.measures import Clock
+from rft_loop.reading import read
 from rft_loop.recipe import Recipe
 from rft_loop.rollout import Rollout
 from rft_loop.training import Training
@@ -21,23 +21,23 @@ def collect(training: Training, step: int, clock: Clock) -> tuple[list[int], lis
     Where the recipe refills, more items are drawn for the groups that have no spread, `recipe.refill` times at most.
     """
     recipe, size = training.recipe, training.recipe.group_size
+    training.sampler.follow(step - 1)
     indices: list[int] = []
     rollouts: list[Rollout] = []
     grades: list[Grade] = []
     lacking = recipe.items_per_step
     for fill in range(1 + recipe.refill):
-        chosen = draw(len(training.items), lacking, step, recipe.seed, fill, set(indices))
+        chosen = drawn(training, lacking, step, fill, set(indices))
         if not chosen:
             break
-        new = sample(
-            training.policy,
+        new = training.sampler.sample(
             [training.prompts[index] for index in chosen],
             per_prompt=size,
             max_new_tokens=recipe.max_new_tokens,
             temperature=recipe.temperature,
             seed=seed_of(recipe.seed, step, fill),
-            decode_rows=recipe.decode_rows,
         )
+        new = read(training.policy.tokenizer, new, recipe.thinking, recipe.response_format)
         clock.lap("sample")
         items = [index for index in chosen for _ in range(size)]
         grades += grade_rollouts(training, "train", step, items, new, len(rollouts))
@@ -50,6 +50,15 @@ def collect(training: Training, step: int, clock: Clock) -> tuple[list[int], lis
         if lacking <= 0:
             break
     return indices, rollouts, grades
+
+
+def drawn(training: Training, lacking: int, step: int, fill: int, without: Collection[int]) -> Sequence[int]:
+    """The items that the step, or a fill of it, uses, in the recipe's way of drawing."""
+    recipe, count = training.recipe, len(training.items)
+    if recipe.drawing == "shuffled":
+        return draw(count, lacking, step, recipe.seed, fill, without)
+    training.visits.catch_up(training.run, step - 1, recipe.group_size)
+    return draw_by_difficulty(training.visits, count, lacking, step, recipe.seed, fill, without)
 
 
 def trained_on(rollouts: Sequence[Rollout], rewards: Sequence[float | None], recipe: Recipe) -> list[bool]:

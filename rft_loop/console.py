@@ -73,6 +73,8 @@ class Figures:
     rewards: list[float] = field(default_factory=list)
     zero_spread: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     length: float | None = None
+    loss: float | None = None  # of a supervised step
+    speed: str = ""
     validation: Event | None = None
     best: Event | None = None
     undecided: int = 0
@@ -102,6 +104,8 @@ class Figures:
                 if (share := number(event.get("frac_reward_zero_std"))) is not None:
                     self.zero_spread.append(share)
                 self.length = number(event.get("completions/mean_length"))
+                self.loss = number(event.get("loss")) if "reward" not in event else None
+                self.speed = speed_text(event)
                 self._count(event)
                 self._tick(event)
             case "validation":
@@ -114,12 +118,15 @@ class Figures:
                 if event.get("phase", "step") == "step":
                     self.step = int(number(event.get("step")) or 0)
                 if event.get("best_reward") is not None:
-                    self.best = {"step": event.get("best_step"), "reward": event["best_reward"]}
+                    value = {key: event[key] for key in ("best_by", "best_value") if key in event}
+                    self.best = {"step": event.get("best_step"), "reward": event["best_reward"], **value}
                 self.ticks.clear()
             case "advice":
                 self.advice = event
             case "stop":
                 self.phase, self.stopped = "stopped", str(event.get("reason", "no reason given"))
+            case "pause":
+                self.phase = "paused"
             case "end":
                 self.phase, self.end = "finished", event
 
@@ -189,7 +196,9 @@ def reward_text(event: Event | None) -> str:
     if event is None or (reward := number(event.get("reward"))) is None:
         return "-"
     low, high = number(event.get("low")), number(event.get("high"))
-    return f"{reward:.3f}" if low is None or high is None else f"{reward:.3f} [{low:.3f}, {high:.3f}]"
+    chosen = number(event.get("best_value"))
+    by = "" if chosen is None or not event.get("best_by") else f", {event['best_by']} {chosen:.3f}"
+    return (f"{reward:.3f}" if low is None or high is None else f"{reward:.3f} [{low:.3f}, {high:.3f}]") + by
 
 
 def kinds_text(kinds: Mapping[str, int]) -> str:
@@ -203,6 +212,19 @@ def items_text(start: Event) -> str:
     if parameters is not None:
         parts.append(f"{parameters / 1e6:,.2f} M parameters" if parameters >= 1e5 else f"{parameters:,.0f} parameters")
     return ", ".join([*parts, *(str(start[key]) for key in ("device", "grader") if start.get(key))])
+
+
+def speed_text(event: Event) -> str:
+    """
+    >>> speed_text({"tokens_per_second/sample": 152340.2, "device_share/sample": 0.061, "tokens_per_second/train": 9e4})
+    'sample 152,340 (6 % of the device), train 90,000'
+    """
+    parts = []
+    for phase in ("sample", "train"):
+        if (rate := number(event.get(f"tokens_per_second/{phase}"))) is not None:
+            share = number(event.get(f"device_share/{phase}"))
+            parts.append(f"{phase} {rate:,.0f}" + ("" if share is None else f" ({share:.0%} of the device)"))
+    return ", ".join(parts).replace("%", " %")
 
 
 def advice_text(event: Event) -> str:
@@ -274,7 +296,11 @@ class PlainLines:
                 self._print(f"look at step {event.get('step')}: {event.get('cause')}. {advice_text(event)}")
             case "stop":
                 self._print(f"stopped at step {event.get('step', figures.step)}: {figures.stopped}")
+            case "pause":
+                self._print(f"paused after {event.get('phase', 'step').replace('_', ' ')} {event.get('step')}")
             case "end":
+                if figures.speed:
+                    self._print(f"tokens a second in the last step: {figures.speed}")
                 self._print(end_text(figures))
         if new := {kind: count for kind, count in figures.kinds.items() if kind not in known}:
             self._print(f"first undecided grades, at {event.get('event')} {event.get('step')}: {kinds_text(new)}")
@@ -282,9 +308,10 @@ class PlainLines:
     def _step(self, event: Event) -> None:
         figures, reward = self.figures, number(event.get("reward"))
         mean, share = figures.mean_reward, figures.mean_zero_spread
+        told = f"reward {'-' if reward is None else f'{reward:.3f}'}" + ("" if mean is None else f" (mean {mean:.3f})")
         parts = [
             f"step {_of(figures.step, figures.total)}",
-            f"reward {'-' if reward is None else f'{reward:.3f}'}" + ("" if mean is None else f" (mean {mean:.3f})"),
+            told if figures.loss is None else f"loss {figures.loss:.3f}",
             "" if share is None else f"zero spread {share:.0%}",
             "" if figures.length is None else f"length {figures.length:.1f}",
             f"undecided {figures.undecided:,}" if figures.undecided else "",
@@ -313,7 +340,7 @@ def panel(figures: Figures, name: str) -> RenderableType:
     from rich.text import Text
 
     done, total = figures.progress
-    colour = {"stopped": "red", "finished": "green"}.get(figures.phase, "cyan")
+    colour = {"stopped": "red", "paused": "yellow", "finished": "green"}.get(figures.phase, "cyan")
     head = Table.grid(padding=(0, 2), expand=False)
     elapsed = number((figures.end or {}).get("seconds")) or time.monotonic() - figures.began
     times = f"{clock(elapsed)}"
@@ -339,6 +366,8 @@ def panel(figures: Figures, name: str) -> RenderableType:
         line.append(f"  over {min(WINDOW, len(figures.rewards))} steps  ", style="dim")
         line.append(sparkline(figures.rewards), style="cyan")
         rows.add_row("train reward", line)
+    elif figures.loss is not None:
+        rows.add_row("loss", f"{figures.loss:.3f}")
     elif figures.phase == "training":
         rows.add_row("train reward", Text("no reward is decided yet", style="yellow"))
     if figures.validation is not None:
@@ -355,6 +384,8 @@ def panel(figures: Figures, name: str) -> RenderableType:
         rows.add_row("zero spread", line)
     if figures.length is not None:
         rows.add_row("mean length", f"{figures.length:.1f} tokens")
+    if figures.speed:
+        rows.add_row("tokens a second", Text(figures.speed, style="dim"))
     if figures.undecided:
         rows.add_row("undecided", Text(f"{figures.undecided:,}: {kinds_text(figures.kinds)}", style="bold yellow"))
     if figures.advice is not None:

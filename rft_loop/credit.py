@@ -8,9 +8,10 @@ from graders.algebra.combine import WeightedSum
 from graders.grade import Grade
 from rewards.reward import minus_divergence
 from rft_loop.advantage import gdpo, group_advantages
+from rft_loop.crew import together
+from rft_loop.orders import apart
 from rft_loop.rollout import Rollout
 from rft_loop.training import Training
-from rft_loop.update import divergences
 
 
 def advantages_of(
@@ -36,5 +37,4 @@ def charged_for_divergence(
     recipe, reference = training.recipe, training.reference
     if reference is None or recipe.kl.place == "loss":
         return list(rewards)
-    apart = divergences(reference, rollouts, recipe)
-    return minus_divergence(rewards, apart, recipe.kl.weight)
+    return minus_divergence(rewards, together(training, apart, rollouts), recipe.kl.weight)

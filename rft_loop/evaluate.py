@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from graders.grader import Grader
 from graders.sample import Sample
-from graders.score import grade_many
 from graders.statistics import Summary, summarise
 from rft_loop.checkpoint import all_checkpoints, read_progress
+from rft_loop.grading import grade_each
 from rft_loop.items import Rows, prompts_of
 from rft_loop.policy import Policy
+from rft_loop.reading import read
 from rft_loop.record import write_beside
+from rft_loop.rollout import Rollout
+from rft_loop.sampler import OwnSampler
 from rft_loop.validation import answer
 
 
@@ -29,17 +32,34 @@ def best_checkpoint(folder: Path) -> Path:
     return folder / "checkpoints" / f"step-{progress.best_step}"
 
 
-def outputs_of(policy: Policy, items: Rows, max_new_tokens: int, decode_rows: int = 512) -> list[dict[str, Any]]:
-    """The model's stored outputs, in the form `assay grade` reads: `{"id", "item", "sample"}` a row."""
+def outputs_of(
+    policy: Policy,
+    items: Rows,
+    max_new_tokens: int,
+    decode_rows: int = 512,
+    thinking: str | None = "think",
+    response_format: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """The model's stored outputs, in the form `assay grade` reads: `{"id", "item", "sample"}` a row.
+
+    What graders do not see of an output stands beside its sample as `thinking`, and why it is not of the
+    `response_format` as `flaw`, each where there is any.
+    """
     ids = [str(number if row.get("id") is None else row["id"]) for number, row in enumerate(items.rows, start=1)]
     if len(set(ids)) < len(ids):
         twice = next(place for place, name in zip(items.places, ids, strict=True) if ids.count(name) > 1)
         raise ValueError(f"{twice}: another row has the same id; give each its own, or leave ids out")
-    rollouts = answer(policy, prompts_of(policy, items, max_new_tokens), max_new_tokens, decode_rows)
+    rollouts = answer(OwnSampler(policy, decode_rows), prompts_of(policy, items, max_new_tokens), max_new_tokens)
+    rollouts = read(policy.tokenizer, rollouts, thinking, response_format)
     return [
-        {"id": name, "item": row, "sample": {"output_text": rollout.text}, "finish": rollout.finish}
+        {"id": name, "item": row, "sample": {"output_text": rollout.text}, "finish": rollout.finish} | _aside(rollout)
         for name, row, rollout in zip(ids, items.rows, rollouts, strict=True)
     ]
+
+
+def _aside(rollout: Rollout) -> dict[str, str]:
+    aside = {"thinking": rollout.thinking, "flaw": rollout.flaw}
+    return {key: text for key, text in aside.items() if text}
 
 
 def write_outputs(path: Path, outputs: Sequence[dict[str, Any]]) -> None:
@@ -54,9 +74,9 @@ def grade_outputs(
     concurrency: int = 16,
 ) -> tuple[list[dict[str, Any]], Summary]:
     """The outputs with their grades beside them, and the summary; `cluster` is an item key, as in `assay grade`."""
-    pairs = [(Sample.of(row["sample"]), row["item"]) for row in outputs]
-    grades = list(grade_many(grader, pairs, concurrency))
+    asked = [(Sample.of(row["sample"]), row["item"], row.get("flaw")) for row in outputs]
+    grades = grade_each(grader, asked, concurrency)
     clusters = [json.dumps(row["item"][cluster], sort_keys=True) for row in outputs] if cluster else None
     graded = [row | grade.to_wire() for row, grade in zip(outputs, grades, strict=True)]
-    lengths = [len(sample.output_text) for sample, _ in pairs] if grader.models() else None
+    lengths = [len(sample.output_text) for sample, *_ in asked] if grader.models() else None
     return graded, summarise(grades, clusters, grader.range, lengths)

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from graders.composite import usage_of
 from graders.grade import Grade
+from graders.grader import Grader
 from graders.groups import grade_groups
 from graders.sample import Item, Sample
 from graders.score import grade_many
 from rft_loop.measures import errors_by_kind
+from rft_loop.reading import misformed
 from rft_loop.record import Run, Split
 from rft_loop.rollout import Rollout
 from rft_loop.training import BUDGET_WINDOW, StoppedError, Training
@@ -28,9 +30,15 @@ def grade_rollouts(
     if training.grader.judges_groups:
         return grade_together(training, split, [rows[index] for index in indices], rollouts, recorded)
     new = [i for i, grade in enumerate(recorded) if grade is None]
-    pairs = [(Sample(rollouts[i].text), rows[indices[i]]) for i in new]
-    made = iter(grade_many(training.grader, pairs, training.recipe.grader_concurrency))
+    asked = [(Sample(rollouts[i].text), rows[indices[i]], rollouts[i].flaw) for i in new]
+    made = iter(grade_each(training.grader, asked, training.recipe.grader_concurrency))
     return [grade if grade is not None else next(made) for grade in recorded]
+
+
+def grade_each(grader: Grader, asked: Sequence[tuple[Sample, Item, str | None]], concurrency: int) -> list[Grade]:
+    """The grade of each sample; one with a flaw, not being of the recipe's `response_format`, is not asked about."""
+    made = iter(grade_many(grader, [(sample, item) for sample, item, flaw in asked if not flaw], concurrency))
+    return [misformed(grader, flaw) if flaw else next(made) for _, _, flaw in asked]
 
 
 def grade_watched(
@@ -38,10 +46,9 @@ def grade_watched(
 ) -> dict[str, list[Grade]]:
     """What the graders say that are only watched, by name. It moves no weight."""
     rows = (training.items if split == "train" else training.held_out).rows
-    pairs = [(Sample(rollout.text), rows[index]) for rollout, index in zip(rollouts, indices, strict=True)]
+    asked = [(Sample(told.text), rows[index], told.flaw) for told, index in zip(rollouts, indices, strict=True)]
     return {
-        name: list(grade_many(grader, pairs, training.recipe.grader_concurrency))
-        for name, grader in training.watched.items()
+        name: grade_each(grader, asked, training.recipe.grader_concurrency) for name, grader in training.watched.items()
     }
 
 
@@ -55,20 +62,23 @@ def grade_together(
     """Grade the rollouts of each item as one group, for a grader that compares them.
 
     Validation has one answer for each item: it is compared with the one that step 0 gave, so that 0.5 is as good as
-    at the start. A group of which something could not be decided before a break is judged anew.
+    at the start. A group of which something could not be decided before a break is judged anew. An answer that is not
+    of the recipe's `response_format` gets the lowest grade, however it compares; a group of such alone is not asked.
     """
     size = training.recipe.group_size if split == "train" else 1
     before = first_answers(training.run) if split == "validation" else []
     groups = [range(start, start + size) for start in range(0, len(rollouts), size)]
-    new = [group for group in groups if any(recorded[i] is None for i in group)]
+    flaws = {i: misformed(training.grader, flaw) for i, rollout in enumerate(rollouts) if (flaw := rollout.flaw)}
+    new = [group for group in groups if any(recorded[i] is None for i in group) and not flaws.keys() >= set(group)]
     samples = [[Sample(rollouts[i].text) for i in group] + before[group.start : group.stop] for group in new]
     asked = zip(samples, [items[group.start] for group in new], strict=True)
-    found = {i: grade for i, grade in enumerate(recorded) if grade is not None}
+    found = flaws | {i: grade for i, grade in enumerate(recorded) if grade is not None}
     made = grade_groups(training.grader, asked, training.recipe.grader_concurrency)
     for group, grades in zip(new, made, strict=True):
         beside = usage_of(grades[size - 1 :])  # what was spent on the answer of step 0 is spent on this one
         grades[size - 1] = replace(grades[size - 1], usage=beside)
         found |= zip(group, grades[:size], strict=True)
+        found |= {i: replace(flaws[i], usage=found[i].usage) for i in group if i in flaws}
     return [found[i] for i in range(len(rollouts))]
 
 

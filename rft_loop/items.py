@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from graders.rows import read_rows
 from graders.sample import Sample
 from graders.template import short
 from graders.variables import missing_variables
-from rft_loop.policy import Policy
+from rft_loop.policy import Policy, written
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -97,9 +95,13 @@ def check_group_size(grader: Grader, group_size: int) -> None:
 def prompts_of(
     policy: Policy, items: Rows, max_new_tokens: int, max_prompt_tokens: int | None = None
 ) -> list[list[int]]:
-    """Token ids of every row's prompt. Refuses one too long for the recipe or the model's context."""
+    """Token ids of every row's prompt.
+
+    Refuses one that the model's chat template does not take whole, or too long for the recipe or the model's context.
+    """
     context = context_of(policy)
-    prompts = [policy.prompt_ids(row["messages"]) for row in items.rows]
+    check_written_whole(policy, items)
+    prompts = [_prompt(policy, place, row) for place, row in zip(items.places, items.rows, strict=True)]
     for place, prompt in zip(items.places, prompts, strict=True):
         if max_prompt_tokens is not None and len(prompt) > max_prompt_tokens:
             raise ValueError(f"{place}: the prompt has {len(prompt)} tokens; max_prompt_tokens is {max_prompt_tokens}")
@@ -111,27 +113,39 @@ def prompts_of(
     return prompts
 
 
+def _prompt(policy: Policy, place: str, row: dict[str, Any]) -> list[int]:
+    try:
+        return policy.prompt_ids(row["messages"])
+    except ValueError as problem:
+        raise ValueError(f"{place}: {problem}") from None
+
+
+def check_written_whole(policy: Policy, items: Rows) -> None:
+    """Refuse rows of which the chat template leaves a message out, as some do with a system message.
+
+    Each order of roles is tried once, with a mark in the place of each message.
+    """
+    if policy.tokenizer.chat_template is None:
+        return
+    orders: set[tuple[str, ...]] = set()
+    for place, row in zip(items.places, items.rows, strict=True):
+        order = tuple(message["role"] for message in row["messages"])
+        if order in orders:
+            continue
+        orders.add(order)
+        marked = [{**message, "content": f"mark-{i}-"} for i, message in enumerate(row["messages"])]
+        try:
+            text = written(policy.tokenizer, marked)
+        except ValueError as problem:
+            raise ValueError(f"{place}: {problem}") from None
+        for role, message in zip(order, marked, strict=True):
+            if role != "assistant" and message["content"] not in text:
+                raise ValueError(
+                    f"{place}: the model's chat template leaves the {role} message out, without a word; "
+                    f"put its text at the head of the user's message"
+                )
+
+
 def context_of(policy: Policy) -> int:
     """The most tokens the model can attend to, prompt and answer together."""
     return getattr(policy.model.config, "max_position_embeddings", None) or 10**9
-
-
-def draw(
-    count: int, per_step: int, step: int, seed: int, fill: int = 0, without: Collection[int] = ()
-) -> Sequence[int]:
-    """Which items step number `step` (from 1) uses: each epoch a new order, made from the seed alone.
-
-    The step's later fills draw from all items `without` those it has.
-    """
-    if fill:
-        others = [index for index in range(count) if index not in without]
-        return random.Random(f"items {seed} {step} {fill}").sample(others, min(per_step, len(others)))
-    orders: dict[int, list[int]] = {}
-    chosen = []
-    for position in range((step - 1) * per_step, step * per_step):
-        epoch = position // count
-        if epoch not in orders:
-            orders[epoch] = list(range(count))
-            random.Random(f"items {seed} {epoch}").shuffle(orders[epoch])
-        chosen.append(orders[epoch][position % count])
-    return chosen

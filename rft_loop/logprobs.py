@@ -8,22 +8,30 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from rft_loop.choose import truncated
 from rft_loop.loss import token_entropy
 
 MOST_LOGITS = 2**26  # numbers of one chunk: 256 MB in float32
 
 
 def token_logprobs(
-    head: Callable[[Tensor], Tensor], hidden: Tensor, tokens: Tensor, temperature: float, learn_entropy: bool = False
+    head: Callable[[Tensor], Tensor],
+    hidden: Tensor,
+    tokens: Tensor,
+    temperature: float,
+    learn_entropy: bool = False,
+    top_k: int | None = None,
+    top_p: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """Log-prob of each token and entropy of its distribution in nats, (tokens,) each; `hidden` is (tokens, width).
 
-    Differentiable, the entropy only where it is to be learned from. A batch whose logits exceed `MOST_LOGITS` goes
-    through in chunks whose logits are made again for the gradient: memory for one chunk, for one more projection.
+    Differentiable, the entropy only where it is to be learned from. What `top_k` and `top_p` leave out is left out of
+    the distribution, as it was in sampling. A batch whose logits exceed `MOST_LOGITS` goes through in chunks whose
+    logits are made again for the gradient: memory for one chunk, for one more projection.
     """
 
     def chunk(part: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        everything = torch.log_softmax(head(part).float() / temperature, dim=-1)
+        everything = torch.log_softmax(truncated(head(part).float() / temperature, top_k, top_p, chosen), dim=-1)
         with torch.set_grad_enabled(learn_entropy and torch.is_grad_enabled()):
             entropy = token_entropy(everything)
         return everything.gather(-1, chosen[:, None])[:, 0], entropy

@@ -35,6 +35,7 @@ def measures(
         "completions/max_length": max(lengths),
         "completions/clipped_ratio": statistics.fmean(rollout.finish == "length" for rollout in rollouts),
         "completions/duplicate_ratio": duplicate_share(rollouts, group_size),
+        **of_form(rollouts),
         "loss": stats.loss,
         "grad_norm": stats.grad_norm,
         "entropy": stats.entropy,
@@ -63,7 +64,17 @@ def by_grader(grades: Sequence[Grade], watched: Mapping[str, Sequence[Grade]]) -
 def duplicate_share(rollouts: Sequence[Rollout], group_size: int) -> float:
     """Share of the answers that repeat another one of their group."""
     groups = [rollouts[start : start + group_size] for start in range(0, len(rollouts), group_size)]
-    return statistics.fmean(1 - len({rollout.text for rollout in group}) / len(group) for group in groups)
+    return statistics.fmean(
+        1 - len({(rollout.thinking, rollout.text) for rollout in group}) / len(group) for group in groups
+    )
+
+
+def of_form(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    """Share of the answers that are nothing but thinking, and of those that are of the recipe's `response_format`."""
+    thought = statistics.fmean(bool(rollout.thinking) and not rollout.text for rollout in rollouts)
+    flaws = [rollout.flaw for rollout in rollouts if rollout.flaw is not None]
+    form = {"completions/schema_ratio": statistics.fmean(flaw == "" for flaw in flaws)} if flaws else {}
+    return {"completions/thinking_only_ratio": thought, **form}
 
 
 def errors_by_kind(grades: Sequence[Grade]) -> dict[str, int]:
@@ -81,8 +92,12 @@ class Clock:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self._laps[f"timing_s/{name}"] = round(now - self._last, 4)
+        self._laps[name] = self.seconds(name) + now - self._last
         self._last = now
 
+    def seconds(self, name: str) -> float:
+        return self._laps.get(name, 0.0)
+
     def laps(self) -> dict[str, float]:
-        return self._laps | {"step_time": round(time.perf_counter() - self._start, 4)}
+        timed = {f"timing_s/{name}": round(seconds, 4) for name, seconds in self._laps.items()}
+        return timed | {"step_time": round(time.perf_counter() - self._start, 4)}

@@ -49,3 +49,21 @@ def _cut(
         widest, longest = wider, longer
     if part:
         yield part
+
+
+def shares(rollouts: Sequence[Rollout], places: Sequence[int], count: int) -> list[list[int]]:
+    """`places` cut into `count` runs of neighbours that cost about equally many tokens; some may be empty.
+
+    Neighbours share a prompt, which each run that holds one of its answers goes through once.
+    """
+    costs, before = [], None
+    for place in places:
+        prompt = rollouts[place].prompt
+        costs.append(len(rollouts[place].tokens) + (len(prompt) if prompt != before else 0))
+        before = prompt
+    parts: list[list[int]] = [[] for _ in range(count)]
+    total, spent = sum(costs), 0
+    for place, cost in zip(places, costs, strict=True):
+        parts[min(count - 1, (2 * spent + cost) * count // (2 * total))].append(place)  # by where its middle lies
+        spent += cost
+    return parts

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
@@ -20,6 +25,9 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
+from rft_loop.adapter import add_adapter, is_adapter, load_adapter, merge, switched_off
+from rft_loop.base import Base
+from rft_loop.decoder import Decoder, decoder_of
 from rft_loop.recipe import Recipe, ScratchModel
 from rft_loop.scratch import build_model, build_tokenizer, texts_of
 
@@ -35,6 +43,9 @@ class Policy:
     tokenizer: PreTrainedTokenizerBase
     end_ids: frozenset[int]  # every id that ends an answer: the tokenizer's and the generation config's
     has_plain_head: bool = False  # whether logits are `head` of the backbone's hidden states, and nothing besides
+    precision: str = "float32"  # of the arithmetic, as in the recipe; the weights that are trained are float32
+    base: Base | None = None  # what lies frozen beneath an adapter; None: there is no adapter
+    adapter_off: bool = False  # computes as the base does
 
     @property
     def device(self) -> torch.device:
@@ -43,6 +54,30 @@ class Policy:
     @property
     def parameters(self) -> int:
         return sum(weight.numel() for weight in self.model.parameters())
+
+    @cached_property
+    def decoder(self) -> Decoder | None:
+        """What rollouts are decoded with, where the model's architecture is known to it."""
+        return decoder_of(self.model, getattr(torch, self.precision))
+
+    @cached_property
+    def shares_prompts(self) -> bool:
+        """Whether the answers to a prompt can go on from one run of it: every layer keeps keys and values."""
+        return all(hasattr(layer, "batch_select_indices") for layer in DynamicCache(config=self.model.config).layers)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """How this policy computes: everything that runs the model runs within it, decoding and training alike.
+
+        In bfloat16 the weights are rounded once for all that is computed inside; log-probs and losses are float32.
+        """
+        rounded = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        with rounded, switched_off(self.model) if self.adapter_off else nullcontext():
+            yield
+
+    def without_adapter(self) -> Policy:
+        """The base as a policy that shares this one's memory."""
+        return replace(self, adapter_off=True)
 
     def hidden(self, **inputs: Any) -> Tensor:
         """What the model knows after each token, (rows, tokens, width); `head` makes logits of it.
@@ -77,7 +112,7 @@ class Policy:
         return prompt, answer
 
     def text(self, ids: Sequence[int]) -> str:
-        """The answer as graders see it: special tokens left out."""
+        """An answer's text: special tokens left out."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def _ids(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> list[int]:
@@ -86,30 +121,105 @@ class Policy:
             end = self.tokenizer.eos_token if not opening else ""
             text = "\n\n".join(str(message["content"]) for message in messages) + opening + (end or "")
             return list(self.tokenizer(text)["input_ids"])
-        known = "developer" if "developer" in str(self.tokenizer.chat_template) else "system"
-        roles = {"developer": known}  # OpenAI's later name for the system's role; older templates know the former alone
-        text = self.tokenizer.apply_chat_template(
-            [{**message, "role": roles.get(message["role"], message["role"])} for message in messages],
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-        )
+        text = written(self.tokenizer, messages, add_generation_prompt=add_generation_prompt)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def load_policy(recipe: Recipe, rows: Iterable[dict[str, Any]] = ()) -> Policy:
-    """The policy a recipe starts from. `rows` are the training rows: a scratch tokenizer is built from them alone."""
+def written(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
+) -> str:
+    """A conversation as the tokenizer's chat template writes it. Raises ValueError where the template refuses it."""
+    known = "developer" if "developer" in str(tokenizer.chat_template) else "system"
+    roles = {"developer": known}  # OpenAI's later name for the system's role; older templates know the former alone
+    told = [{**message, "role": roles.get(message["role"], message["role"])} for message in messages]
+    try:
+        text = tokenizer.apply_chat_template(told, tokenize=False, add_generation_prompt=add_generation_prompt)
+    except TemplateError as problem:
+        raise ValueError(
+            f"the model's chat template refuses these messages ({str(problem).strip()}); give them roles in an order "
+            "that it knows, such as the system's text at the head of the user's message"
+        ) from None
+    return str(text)
+
+
+def load_policy(recipe: Recipe, rows: Iterable[dict[str, Any]] = (), folder: Path | None = None) -> Policy:
+    """The policy a recipe starts from. `rows` are the training rows: a scratch tokenizer is built from them alone.
+
+    With an adapter, `folder` keeps the weights beneath it where they lie nowhere else.
+    """
     device = choose_device(recipe.device)
+    if recipe.lora is None:
+        return _begun_from(recipe, rows, device)
+    base = _base_of(recipe, rows, folder)
+    policy = _on_base(base, device, recipe.precision)
+    assert policy.base is not None
+    add_adapter(policy.model, recipe.lora, policy.base, recipe.seed)
+    return policy
+
+
+def _begun_from(recipe: Recipe, rows: Iterable[dict[str, Any]], device: torch.device) -> Policy:
+    """The policy with all its weights to be trained."""
     if isinstance(recipe.model, ScratchModel):
         tokenizer = build_tokenizer(texts_of(rows, recipe.model.scratch.fields), recipe.model.scratch)
         model = build_model(tokenizer, recipe.model.scratch, recipe.seed)
-        return make_policy(model.to(device), tokenizer)
-    return load_pretrained(recipe.model, device)
+        return make_policy(model.to(device), tokenizer, recipe.precision)
+    return load_pretrained(recipe.model, device, recipe.precision)
 
 
-def load_pretrained(source: str, device: torch.device) -> Policy:
-    """A policy in float32 from a local folder, a `.gguf` file, or a hub id."""
+def _base_of(recipe: Recipe, rows: Iterable[dict[str, Any]], folder: Path | None) -> Base:
+    """A hub id or a folder of transformers is referred to; anything else is written to `folder`, once a run."""
+    source = recipe.model
+    if isinstance(source, str) and Path(source).suffix != ".gguf" and not is_adapter(Path(source)):
+        return Base.of(source)
+    if folder is None:
+        raise ValueError("lora: the weights of this model lie in no folder of their own; give one to keep them in")
+    plain, partial = _begun_from(recipe, rows, torch.device("cpu")), folder / f".base-{os.getpid()}.partial"
+    plain.model.save_pretrained(partial)
+    plain.tokenizer.save_pretrained(partial)
+    try:
+        os.rename(partial, folder / "base")
+    except OSError:  # another rank was first, or the run was broken before its first checkpoint
+        if Base.of(str(folder / "base")).files != Base.of(str(partial)).files:
+            raise
+        shutil.rmtree(partial)
+    return Base.of(str(folder / "base"))
+
+
+def _on_base(base: Base, device: torch.device, precision: str, dtype: torch.dtype | None = None) -> Policy:
+    """The base's policy, its weights as they are computed with: nothing is lost where they are never moved."""
+    dtype = dtype or getattr(torch, precision)
+    policy = load_pretrained(base.source, device, precision, dtype, base.revision)
+    found = getattr(policy.model.config, "_commit_hash", None) if not base.files else None
+    return replace(policy, base=replace(base, revision=base.revision or found))
+
+
+def load_adapted(
+    folder: Path, device: torch.device, precision: str = "float32", dtype: torch.dtype | None = None
+) -> Policy:
+    """The policy of an adapter's folder and the base that it names; the adapter alone is to be trained."""
+    policy = _on_base(Base.read(folder), device, precision, dtype)
+    load_adapter(policy.model, folder)
+    if not (folder / "tokenizer_config.json").is_file():
+        return policy
+    tokenizer = _tokenizer_class(folder).from_pretrained(str(folder))
+    return replace(policy, tokenizer=tokenizer, end_ids=_end_ids(policy.model, tokenizer))
+
+
+def load_pretrained(
+    source: str,
+    device: torch.device,
+    precision: str = "float32",
+    dtype: torch.dtype = torch.float32,
+    revision: str | None = None,
+) -> Policy:
+    """A policy from a local folder, a `.gguf` file, or a hub id; an adapter's folder is merged into its base."""
     path = Path(source)
-    options: dict[str, Any] = {}
+    if is_adapter(path):
+        policy = load_adapted(path, device, precision, torch.float32)
+        merge(policy.model)
+        policy.model.to(dtype)
+        return replace(policy, base=None)
+    options: dict[str, Any] = {} if revision is None else {"revision": revision}
     if path.suffix == ".gguf":
         if not path.is_file():
             raise FileNotFoundError(f"no GGUF file {source!r}")
@@ -118,7 +228,7 @@ def load_pretrained(source: str, device: torch.device) -> Policy:
         raise FileNotFoundError(f"{source!r} is no model folder: it has no config.json")
     try:
         tokenizer = _tokenizer_class(path).from_pretrained(source, **options)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **options)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **options)
     except OSError as problem:
         reason = str(problem).strip().splitlines()[0]
         raise FileNotFoundError(
@@ -127,16 +237,27 @@ def load_pretrained(source: str, device: torch.device) -> Policy:
     except Exception as problem:  # a damaged file can raise anything
         reason = (str(problem).strip().splitlines() or [""])[0]
         raise ValueError(f"model {str(path)!r} cannot be loaded: {type(problem).__name__}: {reason}") from problem
-    if options:
+    if path.suffix == ".gguf":
         model = _without_quantization(model)
-    return make_policy(model.to(device), tokenizer)
+    for weight in model.parameters():
+        # A file's tensors lie where the file has them; matrix kernels sum in another order where memory is aligned
+        # otherwise, and a resumed run would differ from an unbroken one in the last bit.
+        weight.data = weight.data.clone()
+    return make_policy(model.to(device), tokenizer, precision)
 
 
-def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Policy:
+def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, precision: str = "float32") -> Policy:
     """The policy of a model and its tokenizer.
 
-    Raises ValueError where neither names a token that ends an answer, or the model has no cache to share.
+    Raises ValueError where neither names a token that ends an answer.
     """
+    ends = _end_ids(model, tokenizer)
+    model.config.use_cache = True
+    model.eval()  # for good: with dropout, the trainer would score other odds than the sampler drew by
+    return Policy(model, tokenizer, ends, _has_plain_head(model), precision)
+
+
+def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     ends: set[int] = set()
     for given in (
         tokenizer.eos_token_id,
@@ -145,14 +266,7 @@ def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> P
         ends |= {given} if isinstance(given, int) else set(given or ())
     if not ends:
         raise ValueError("neither the tokenizer nor the generation config names an end token; answers could not end")
-    if not all(hasattr(layer, "batch_select_indices") for layer in DynamicCache(config=model.config).layers):
-        raise ValueError(
-            f"model type {model.config.model_type!r} carries a recurrent state instead of keys and values, "
-            "which rollouts of one prompt cannot share; use a model with attention in every layer"
-        )
-    model.config.use_cache = True
-    model.eval()  # for good: with dropout, the trainer would score other odds than the sampler drew by
-    return Policy(model, tokenizer, frozenset(ends), _has_plain_head(model))
+    return frozenset(ends)
 
 
 def plain_head(model: PreTrainedModel, hidden: Tensor) -> Tensor:

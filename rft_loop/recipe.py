@@ -6,13 +6,15 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from graders.service.settings import service_address, variable_name
+from graders.structured.json_schema import JsonSchema
 from graders.template import nearest
-from rewards.reward import LengthCharge, RewardSpec
+from rewards.reward import LengthCharge, RewardSpec, SoftLimit
 
 
 class Section(BaseModel):
@@ -63,6 +65,21 @@ class WarmStart(Section):
     warmup_steps: int = Field(20, ge=0)
 
 
+REWARD = "reward"  # what the best checkpoint is chosen by, where a recipe says nothing else
+
+
+class Supervised(Section):
+    """What `method: supervised` learns, step by step, in the place of rewards."""
+
+    answers: str = Field(min_length=1)  # rows whose last message is the assistant's, or a template over training rows
+    learning_rate: float | None = Field(None, gt=0)  # None: the recipe's own
+
+    @property
+    def is_template(self) -> bool:
+        """Whether the answers are made from the training rows, as in "{{item.answer}}"; else a file holds them."""
+        return "{{" in self.answers
+
+
 class KL(Section):
     """How far the policy may go from the model it started from: a charge of `weight` times their KL divergence."""
 
@@ -81,6 +98,49 @@ class KL(Section):
         return self
 
 
+class Reload(Section):
+    """One `POST` that tells a sampling server of new weights; `{{folder}}` in its body stands for their folder."""
+
+    url: str = Field(min_length=1)  # whole, or a path on the server
+    body: dict[str, Any] = {}
+
+
+class SamplingServer(Section):
+    """An OpenAI-compatible server that samples in this process's place."""
+
+    base_url: Annotated[str, AfterValidator(service_address)]  # with its /v1
+    kind: Literal["vllm", "sglang", "other"]  # how it is told of new weights; other: by `reload`
+    model: str  # its name on the server
+    weights: Path  # folder that both can read, for the weights that are handed over
+    reload: tuple[Reload, ...] = ()
+    sync_every: int = Field(1, ge=1)  # steps from one hand-over to the next; validation always has the newest weights
+    request: dict[str, Any] = {}  # further fields of each request
+    api_key_env: Annotated[str, AfterValidator(variable_name)] | None = None
+    concurrency: int = Field(256, ge=1)  # requests under way at once
+    timeout: float = Field(600.0, gt=0)  # seconds that one try may take
+
+    @model_validator(mode="after")
+    def _is_told_in_one_way(self) -> SamplingServer:
+        if (self.kind == "other") != bool(self.reload):
+            raise ValueError(f"kind={self.kind}: reload is for kind: other, and needed there")
+        return self
+
+
+class Lora(Section):
+    """Low-rank matrices beside frozen weights (Hu et al. 2021): they alone are trained."""
+
+    rank: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)  # what the matrices add is multiplied by alpha / rank
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"  # names of linear layers; all but the output layer
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _names_layers(cls, given: Any) -> Any:
+        if not given or (isinstance(given, str) and given != "all-linear"):
+            raise ValueError(f"lora.targets={given}: expected all-linear, or a list of names such as [q_proj, v_proj]")
+        return given
+
+
 class Recipe(Section):
     """What to train, on what, judged by what, and how. Stored whole with the run."""
 
@@ -93,6 +153,8 @@ class Recipe(Section):
     grader: str | dict[str, Any]  # a file.json, file.py:name, or the grader's JSON itself
     reward: RewardSpec = RewardSpec()
     warm_start: WarmStart | None = None
+    method: Literal["reinforcement", "supervised"] = "reinforcement"  # what a step is
+    supervised: Supervised | None = None
     judges: Path | None = None  # file of judges: services, models, prices; None: the one that ASSAY_JUDGES names
     budget: float | None = Field(None, gt=0)  # most dollars that judges may cost over the whole run
 
@@ -103,7 +165,13 @@ class Recipe(Section):
     group_size: int = 8  # rollouts of one item; advantages compare within it
     max_new_tokens: int = Field(256, ge=1)
     max_prompt_tokens: int = Field(4096, ge=1)
+    drawing: Literal["shuffled", "by_difficulty"] = "shuffled"  # by_difficulty: groups without spread come less often
+    thinking: str | None = Field("think", pattern=r"^[A-Za-z][\w-]*$")  # tag of what graders do not see; None: they do
+    response_format: dict[str, Any] | None = None  # OpenAI's: a JSON schema that every answer is held against
     temperature: float = Field(1.0, gt=0)
+    top_k: int | None = Field(None, ge=1)  # only the likeliest k are drawn from; the trainer leaves out the same
+    top_p: float = Field(1.0, gt=0, le=1)  # only the fewest whose probabilities sum to it
+    sampler: SamplingServer | None = None  # None: this process decodes, with the weights that it trains
 
     # Update
     learning_rate: float = Field(1e-5, gt=0)
@@ -124,11 +192,19 @@ class Recipe(Section):
     entropy_bonus: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.0, ge=0)
+    lora: Lora | None = None  # None: every weight is trained
+
+    # Memory
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; trained weights stay in float32
+    gradient_checkpointing: bool = False  # activations are made again for the gradient instead of kept
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    offload_optimizer: bool = False  # its state lies in main memory, and its step is made there
 
     # Watching
     eval_every: int = Field(20, ge=1)
     save_every: int = Field(20, ge=1)  # also the warm start's interval
     keep_checkpoints: int = Field(2, ge=1)  # the newest ones; step 0 and the best are kept besides
+    best_by: str = REWARD  # whose highest validation mean is best: or a name of `watch`, or a part of the grader
     tracker: Literal["none", "tensorboard", "wandb", "trackio", "mlflow"] = "none"
     watch: dict[str, str | dict[str, Any]] = {}  # graders that are only watched, by the names their figures bear
     max_error_rate: float = Field(0.05, ge=0, le=1)  # undecided share of ten steps past which the run stops
@@ -136,8 +212,30 @@ class Recipe(Section):
     # Machine
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    shard: bool = False  # with torchrun: split weights, gradients and the optimiser's state over the ranks
     decode_rows: int = Field(512, ge=1)  # rollouts decoded side by side
     grader_concurrency: int = Field(16, ge=1)  # calls under way at once, for graders that wait on a network
+
+    @model_validator(mode="before")
+    @classmethod
+    def _corrects_what_rounding_sets_apart(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("precision") == "bfloat16":
+            return {"importance_correction": "token"} | data
+        return data
+
+    @model_validator(mode="after")
+    def _keeps_one_state_of_the_optimiser(self) -> Recipe:
+        if self.offload_optimizer and self.optimizer != "adamw":
+            raise ValueError(f"offload_optimizer=true goes with optimizer=adamw, not {self.optimizer}; choose one")
+        return self
+
+    @model_validator(mode="after")
+    def _shards_what_is_worth_it(self) -> Recipe:
+        if self.shard and (self.lora is not None or self.offload_optimizer or self.optimizer != "adamw"):
+            raise ValueError("shard=true goes with optimizer=adamw and all weights trained: leave out lora, offload")
+        if self.shard and self.sampler is not None:
+            raise ValueError("shard=true: a sampling server is handed whole weights; leave out one of the two")
+        return self
 
     @field_validator("group_size")
     @classmethod
@@ -145,6 +243,24 @@ class Recipe(Section):
         if size < 2:
             raise ValueError(f"group_size={size}: a group of one has no one to be compared with; use 2 or more")
         return size
+
+    @field_validator("response_format")
+    @classmethod
+    def _holds_a_schema(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        if given is not None:
+            if given.get("type") != "json_schema":
+                raise ValueError("a response_format is {type: json_schema, json_schema: {name: ..., schema: {...}}}")
+            JsonSchema(schema=given)
+        return given
+
+    @model_validator(mode="after")
+    def _charges_within_what_is_allowed(self) -> Recipe:
+        soft = self.reward.soft_limit
+        if soft is not None and soft.buffer > self.max_new_tokens:
+            raise ValueError(
+                f"reward.soft_limit.buffer={soft.buffer} is more than max_new_tokens={self.max_new_tokens}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _validates_on_items_it_does_not_train_on(self) -> Recipe:
@@ -159,6 +275,19 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _has_answers_to_learn(self) -> Recipe:
+        if self.method == "supervised" and self.supervised is None:
+            need = "a file of rows whose last message is the assistant's, or a template such as '{{item.answer}}'"
+            raise ValueError(f"method=supervised needs supervised.answers: {need}")
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_out_nothing_that_a_server_draws(self) -> Recipe:
+        if self.sampler is not None and (self.top_k is not None or self.top_p < 1):
+            raise ValueError("sampler: a server draws from all tokens; leave out top_k and top_p")
+        return self
+
+    @model_validator(mode="after")
     def _has_something_to_do(self) -> Recipe:
         if self.steps == 0 and self.warm_start is None:
             raise ValueError("steps=0 without a warm_start: there is nothing to train; set steps, or use assay eval")
@@ -166,7 +295,9 @@ class Recipe(Section):
 
 
 # Paths inside a recipe file are relative to the file; those given with -s, to the working directory.
-PATH_KEYS = ("train", "validation", "grader", "model", "warm_start.data", "judges")
+PATH_KEYS = (
+    "train", "validation", "grader", "model", "warm_start.data", "judges", "sampler.weights", "supervised.answers",
+)  # fmt: skip
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -226,7 +357,7 @@ def _anchor(data: dict[str, Any], keys: list[str], folder: Path) -> None:
         if not isinstance(data, dict):
             return
     value = data.get(keys[-1])
-    if not isinstance(value, str) or Path(value).is_absolute():
+    if not isinstance(value, str) or Path(value).is_absolute() or "{{" in value:
         return
     is_path = keys[0] not in ("model", "grader", "watch") or (folder / value.rpartition(":")[0]).is_file()
     if is_path or (folder / value).exists():
@@ -280,16 +411,20 @@ def _known_keys(sections: list[str]) -> Sequence[str]:
     known: dict[str, type[BaseModel]] = {
         "": Recipe,
         "warm_start": WarmStart,
+        "supervised": Supervised,
         "kl": KL,
+        "lora": Lora,
+        "sampler": SamplingServer,
         "reward": RewardSpec,
         "reward.length": LengthCharge,
+        "reward.soft_limit": SoftLimit,
         "model": ScratchModel,
         "model.scratch": Scratch,
     }
     return sorted(known.get(".".join(sections), Recipe).model_fields)
 
 
-MAY_CHANGE = ("judges", "budget")
+MAY_CHANGE = ("judges", "budget", "sampler", "shard")
 """Keys that a run may go on with otherwise than it began; which model judges is part of the grader's identity."""
 
 

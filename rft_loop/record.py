@@ -7,6 +7,7 @@ import fcntl
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,11 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
+
+    @property
+    def pause_file(self) -> Path:
+        """What `assay pause` leaves for the process that writes to the run."""
+        return self.folder / "pause"
 
     def event(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Append one event and give it back. A number that is not finite is written as null."""
@@ -67,6 +73,7 @@ class Run:
                     "group": i // group_size,
                     "prompt": prompt,
                     "output_text": rollout.text,
+                    "thinking": rollout.thinking,
                     "tokens": len(rollout.tokens),
                     "finish": rollout.finish,
                     "score": grade.score,
@@ -117,6 +124,9 @@ class Run:
         if not self.events_file.is_file():
             for name in ("recipe.json", "lock"):
                 (self.folder / name).unlink(missing_ok=True)
+            shutil.rmtree(self.checkpoints / "base", ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.checkpoints.rmdir()
             with contextlib.suppress(OSError):  # something else lies in it
                 self.folder.rmdir()
 
@@ -130,7 +140,19 @@ class Run:
                 raise ValueError(
                     f"{self.folder}: another process is writing to this run; wait for it or stop it"
                 ) from None
+            self.pause_file.unlink(missing_ok=True)  # meant for a process that is gone
             yield
+
+    def is_written(self) -> bool:
+        """Whether a process is writing to the run."""
+        if not (self.folder / "lock").is_file():
+            return False
+        with (self.folder / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
 
 def create_run(recipe: Recipe) -> Run:
@@ -193,7 +215,7 @@ def working_seconds(folder: str | Path) -> float:
 def _superseded(event: dict[str, Any], resume: dict[str, Any]) -> bool:
     """What came after the checkpoint a run was resumed from happens again."""
     order = ("start", "warm_start", "step")
-    phases = {"validation": "step", "checkpoint": "step", "stop": "step", "end": "step"}
+    phases = dict.fromkeys(("validation", "checkpoint", "advice", "stop", "end"), "step")
     phase = event.get("phase") or phases.get(event["event"], event["event"])
     if phase not in order:
         return False
@@ -237,6 +259,7 @@ def _schema() -> Any:
         "group": pa.int64(),
         "prompt": pa.string(),
         "output_text": pa.string(),
+        "thinking": pa.string(),
         "tokens": pa.int64(),
         "finish": pa.string(),
         "score": pa.float64(),

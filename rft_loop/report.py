@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from graders.grade import ERROR_KINDS
@@ -166,8 +167,8 @@ def status(run: RunData) -> str:
         step = f"warm start, step {last['step']:,}" + (f" of {last['of']:,}" if number(last.get("of")) else "")
     if run.state == "stopped":
         return f"Stopped, {step}"
-    if run.state == "finished":
-        return f"Finished, {step}"
+    if run.state in ("finished", "paused"):
+        return f"{run.state.capitalize()}, {step}"
     times = [at for event in run.events if (at := number(event.get("time"))) is not None]
     silence = run.now - max(times, default=run.now)
     if silence < 600:
@@ -183,12 +184,13 @@ def header(run: RunData) -> str:
         f"{'warm-start ' if event.get('phase') == 'warm_start' else ''}step {event.get('step')}"
         for event in run.of_kind("resume")
     ]
+    took = "So far" if run.state in ("running", "paused") else "Took"
     facts = {
         "Grader": run.start.get("grader"),
         "Model": None if parameters is None else f"{_in_millions(parameters)} parameters",
         "Items": ", ".join(f"{count:,} {split}" for split, count in items.items()) if isinstance(items, dict) else None,
         "Device": run.start.get("device"),
-        "So far" if run.state == "running" else "Took": None if run.seconds is None else duration(run.seconds),
+        took: None if run.seconds is None else duration(run.seconds),
         "Peak memory": None if memory is None else f"{memory / 1000:.1f} GB" if memory >= 1000 else f"{memory:.0f} MB",
         "Resumed": f"at {', '.join(resumed)}" if resumed else None,
     }
@@ -272,8 +274,10 @@ def key_figures(run: RunData) -> str:
     figures: list[tuple[str, str, str, str]] = []  # label, value, note, colour
     if run.best is not None:
         bounds = f"95 % interval {interval(run.best)}; " if interval(run.best) else ""
-        note = f"{bounds}step {run.best['step']:,}"
-        label = "Best validation reward" if len(run.validations) > 1 else "Validation reward"
+        by = run.best.get("best_by")
+        chosen = f", the best by {text(by)} ({short(number(run.best.get('best_value')))})" if by else ""
+        note = f"{bounds}step {run.best['step']:,}{chosen}"
+        label = "Best validation reward" if len(run.validations) > 1 and not by else "Validation reward"
         figures.append((label, short(run.best["reward"]), note, "validation"))
         before = next((number(event.get("reward")) for event in run.validations if event["step"] == 0), None)
         if before is not None and run.best["step"] != 0:
@@ -453,6 +457,7 @@ def signals_section(run: RunData) -> str:
 def timing_section(run: RunData) -> str:
     """Where the time of the training steps went."""
     keys = {"sampling": "timing_s/sample", "grading": "timing_s/grade", "update": "timing_s/update"}
+    keys = {name: key for name, key in keys.items() if any(key in event for event in run.steps)}
     timed = [event for event in run.steps if any(number(event.get(key)) is not None for key in keys.values())]
     if not timed:
         return ""
@@ -466,8 +471,20 @@ def timing_section(run: RunData) -> str:
         for name, seconds in sums.items()
     ]
     columns = [("part of a step", ""), ("", "plot"), ("share", "number"), ("per step", "number")]
-    about = f"{len(timed):,} training steps, {duration(total)} in all; validations are not in it."
+    about = f"{len(timed):,} training steps, {duration(total)} in all; validations are not in it.{_speed(timed)}"
     return section("Where the time went", table(columns, rows, "timing"), about)
+
+
+def _speed(steps: Sequence[Event]) -> str:
+    """Tokens a second over these steps, with the share of the device's limit where that is known."""
+    words = []
+    for phase, name in (("sample", "sampled"), ("train", "trained on")):
+        rates = [rate for event in steps if (rate := number(event.get(f"tokens_per_second/{phase}")))]
+        shares = [share for event in steps if (share := number(event.get(f"device_share/{phase}"))) is not None]
+        if rates:
+            of_device = f" ({short(median(shares), percent=True)} of the device's arithmetic)" if shares else ""
+            words.append(f"{name} {median(rates):,.0f}{of_device}")
+    return f" Answer tokens a second, median of the steps: {', '.join(words)}." if words else ""
 
 
 def _bar(share: float) -> str:
@@ -532,6 +549,8 @@ def _rollout(label: str, row: Row) -> str:
         tags += "<small>cut at limit</small>"
     output = row.get("output_text") or ""
     shown = f'<pre tabindex="0">{_cut(output)}</pre>' if output else '<p class="muted">(empty output)</p>'
+    if thought := row.get("thinking"):
+        shown = f'<details><summary>thinking</summary><pre tabindex="0">{_cut(thought)}</pre></details>{shown}'
     fault = "grader" if score is None else "candidate"  # an error beside a score is the candidate's own
     kind = f'<p class="kind {fault}">{text(error)}</p>' if error else ""
     reward, advantage = number(row.get("reward")), number(row.get("advantage"))

@@ -14,4 +14,6 @@ class Rollout:
     tokens: tuple[int, ...]  # the end token included when finish is "stop"
     logprobs: tuple[float, ...]  # the sampler's own, one per token, at the sampling temperature
     finish: Literal["stop", "length"]
-    text: str
+    text: str  # what graders see, once it is read (rft_loop/reading.py)
+    thinking: str = ""  # what they do not see, its tags included
+    flaw: str | None = None  # why the text is not of the recipe's response_format; "" where it is, None without one

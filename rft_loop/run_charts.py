@@ -18,6 +18,7 @@ ABOUT = {
     "loss": "Near 0 by construction: its gradient is what counts.",
     "grad_norm": "As computed, before it is clipped.",
     "clip_ratio/region_mean": "Share of tokens whose probability left the clip range.",
+    "supervised_loss": "Nats per token of the written answers.",
     "warm_start": "Supervised loss, nats per token, before training by reward.",
 }
 
@@ -85,7 +86,7 @@ def small_charts(run: RunData) -> list[Chart]:
             Series("validation", validated, "validation", "points"),
         ],
     )
-    charts = [
+    charts = _supervised(run, length, chart("grad_norm", "Gradient norm")) or [
         chart("frac_reward_zero_std", "Groups with zero spread", percent=True),
         chart("reward_std", "Spread of rewards"),
         chart("entropy", "Entropy"),
@@ -100,3 +101,11 @@ def small_charts(run: RunData) -> list[Chart]:
     if warm:
         charts.append(Chart("warm_start", "Warm start", [Series("loss", warm)], x_label="warm-start step"))
     return charts
+
+
+def _supervised(run: RunData, length: Chart, grad_norm: Chart) -> list[Chart]:
+    """The charts of a run whose steps learn written answers; none where they learn from rewards."""
+    if (run.recipe or {}).get("method") != "supervised":
+        return []
+    loss = [Point(event["step"], number(event.get("loss"))) for event in run.steps]
+    return [Chart("supervised_loss", "Supervised loss", [Series("loss", loss)]), length, grad_norm]

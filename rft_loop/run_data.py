@@ -18,13 +18,14 @@ from rft_loop.record import read_events, working_seconds
 
 Event = Mapping[str, Any]
 Row = Mapping[str, Any]  # one rollout, as its sample part holds it
-State = Literal["running", "finished", "stopped"]
+State = Literal["running", "paused", "finished", "stopped"]
 
 PART = re.compile(r"part-(train|validation)-(\d+)\.parquet")
 COLUMNS = [
     "item",
     "prompt",
     "output_text",
+    "thinking",
     "tokens",
     "finish",
     "score",
@@ -93,9 +94,10 @@ class RunData:
     @cached_property
     def state(self) -> State:
         """`stopped`: it gave up and said why. `running`: no end, no stop is recorded, as after a kill."""
+        ends: dict[str, State] = {"stop": "stopped", "pause": "paused", "end": "finished"}
         for event in reversed(self.events):
-            if event.get("event") in ("stop", "end"):
-                return "stopped" if event["event"] == "stop" else "finished"
+            if (state := ends.get(str(event.get("event")))) is not None:
+                return state
             if event.get("event") in ("step", "warm_start", "resume", "validation"):
                 break
         return "running"
@@ -182,7 +184,8 @@ def _pick_rollouts(samples: Path, run: RunData, gaps: list[str]) -> list[Picked]
     for split, step in wanted:
         path = samples / f"part-{split}-{step:06d}.parquet"
         try:
-            rows = parquet.ParquetFile(path).read(columns=COLUMNS).to_pylist()
+            part = parquet.ParquetFile(path)
+            rows = part.read(columns=[name for name in COLUMNS if name in part.schema_arrow.names]).to_pylist()
         except (OSError, ArrowException) as problem:
             gaps.append(f"samples/{path.name} could not be read: {str(problem).splitlines()[0]}.")
             continue

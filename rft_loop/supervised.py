@@ -1,47 +1,124 @@
-"""Supervised training on written answers: the warm start before step 1."""
+"""Supervised training on written answers: the warm start before step 1, and the steps of `method: supervised`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
-from rft_loop.items import Rows, context_of, draw
+from graders.grade import GradingError
+from graders.sample import Sample
+from graders.template import render
+from rft_loop.crew import Holds, together
+from rft_loop.drawing import draw
+from rft_loop.items import Rows, context_of, read_items
+from rft_loop.measures import Clock
+from rft_loop.optimizer import learning_rate
 from rft_loop.policy import Policy
+from rft_loop.ranks import ALONE, Ranks
 from rft_loop.recipe import Recipe, WarmStart
-from rft_loop.update import learning_rate
+from rft_loop.sharding import full
+from rft_loop.speed import speed
+from rft_loop.update import weight_rms
+
+if TYPE_CHECKING:
+    from rft_loop.training import Training
+
+Pair: TypeAlias = tuple[list[int], list[int]]
+"""Ids of a prompt and of its answer."""
 
 
-def warm_start(
+def warm_start(training: Training, rows: Rows, spec: WarmStart, after_step: Callable[[int], None]) -> None:
+    """The steps that are left of `spec.steps` of cross-entropy on the answers' tokens, the rate falling to 0."""
+    pairs, recipe = answers_of(training.policy, rows), training.recipe
+    for step in range(training.progress.step + 1, spec.steps + 1):
+        rate = learning_rate(spec.learning_rate, step, spec.warmup_steps, spec.steps, "linear")
+        batch = [pairs[index] for index in draw(len(pairs), spec.batch_size, step, recipe.seed)]
+        with training.pause.held():
+            loss, _ = together(training, learned, batch, rate)
+            training.tell("warm_start", step=step, of=spec.steps, loss=loss, learning_rate=rate)
+            training.progress = replace(training.progress, step=step)
+        after_step(step)
+
+
+def supervised_step(training: Training, step: int) -> None:
+    """One step on `recipe.items_per_step` answers: with a template those of the items that step would sample."""
+    recipe, clock = training.recipe, Clock()
+    assert recipe.supervised is not None
+    peak = recipe.supervised.learning_rate or recipe.learning_rate
+    rate = learning_rate(peak, step, recipe.warmup_steps, recipe.steps, recipe.schedule)
+    chosen = draw(len(training.answers), recipe.items_per_step, step, recipe.seed)
+    batch = [training.answers[index] for index in chosen]
+    tokens = sum(len(answer) for _, answer in batch)
+    rms = weight_rms(training.policy)
+    with training.pause.held():
+        loss, norm = together(training, learned, batch, rate)
+        clock.lap("update")
+        training.tell(
+            "step", step=step, of=recipe.steps, learning_rate=rate, loss=loss, grad_norm=norm, weight_rms=rms,
+            tokens=tokens, **clock.laps(),
+            **speed(training.policy, clock, sampled=0, trained=tokens, devices=training.ranks.world),
+        )  # fmt: skip
+        training.progress = replace(training.progress, step=step, validation={})
+
+
+def learned(held: Holds, batch: Sequence[Pair], rate: float) -> tuple[float, float]:
+    """One step on a batch, by all ranks together."""
+    return learn(held.policy, held.optimizer, batch, rate, held.recipe, held.ranks)
+
+
+def learn(
     policy: Policy,
     optimizer: torch.optim.Optimizer,
-    rows: Rows,
-    spec: WarmStart,
+    batch: Sequence[Pair],
+    rate: float,
     recipe: Recipe,
-    after_step: Callable[[int, float, float], None],
-    done: int = 0,
-) -> None:
-    """Steps `done + 1` to `spec.steps` of cross-entropy on the answers' tokens, the rate falling linearly to 0.
+    ranks: Ranks = ALONE,
+) -> tuple[float, float]:
+    """One optimiser step; the mean loss per answer token in nats, and the norm of its gradient before it is clipped."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    total, loss = sum(len(answer) for _, answer in batch), 0.0
+    mine, most = ranks.share(batch), math.ceil(len(batch) / ranks.world)  # equally many passes, some for nothing
+    for start in range(0, most, recipe.micro_batch_rows):
+        part = mine[start : start + recipe.micro_batch_rows]
+        share = answer_loss(policy, part or batch[:1]) * (sum(len(answer) for _, answer in part) / total)
+        share.backward()  # type: ignore[no-untyped-call]
+        loss += float(share.detach())
+    ranks.add_up_gradients(policy.model.parameters())
+    norm = float(full(clip_grad_norm_(policy.model.parameters(), recipe.max_grad_norm)))
+    optimizer.step()
+    return ranks.add_up(loss)[0], norm
 
-    `after_step` is told the step, its mean loss per answer token in nats, and its learning rate.
+
+def written_answers(recipe: Recipe, items: Rows) -> Rows:
+    """The rows that the steps of `method: supervised` learn; none for other methods.
+
+    Raises ValueError naming the row that has no answer.
     """
-    pairs = answers_of(policy, rows)
-    for step in range(done + 1, spec.steps + 1):
-        rate = learning_rate(spec.learning_rate, step, spec.warmup_steps, spec.steps, "linear")
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        batch = [pairs[index] for index in draw(len(pairs), spec.batch_size, step, recipe.seed)]
-        optimizer.zero_grad(set_to_none=True)
-        loss = answer_loss(policy, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        clip_grad_norm_(policy.model.parameters(), recipe.max_grad_norm)
-        optimizer.step()
-        after_step(step, float(loss.detach()), rate)
+    spec = recipe.supervised
+    if recipe.method != "supervised" or spec is None:
+        return Rows([], [])
+    if not spec.is_template:
+        return read_items(Path(spec.answers), "assistant")
+    rows = []
+    for place, item in zip(items.places, items.rows, strict=True):
+        try:
+            answer = render(spec.answers, Sample(""), item)
+        except GradingError as problem:
+            raise ValueError(f"{place}: supervised.answers={spec.answers!r}: {problem}") from None
+        rows.append({**item, "messages": [*item["messages"], {"role": "assistant", "content": answer}]})
+    return Rows(rows, items.places)
 
 
-def answers_of(policy: Policy, rows: Rows) -> list[tuple[list[int], list[int]]]:
+def answers_of(policy: Policy, rows: Rows) -> list[Pair]:
     """Prompt and answer ids of every row. Raises ValueError naming the row that fits neither template nor context."""
     context = context_of(policy)
     pairs = []
@@ -56,7 +133,7 @@ def answers_of(policy: Policy, rows: Rows) -> list[tuple[list[int], list[int]]]:
     return pairs
 
 
-def answer_loss(policy: Policy, pairs: Sequence[tuple[list[int], list[int]]]) -> torch.Tensor:
+def answer_loss(policy: Policy, pairs: Sequence[Pair]) -> torch.Tensor:
     """Mean cross-entropy in nats over the answers' tokens, the end token included; prompts are not learned."""
     width = max(len(prompt) + len(answer) for prompt, answer in pairs)
     longest = max(len(answer) for _, answer in pairs)
@@ -68,11 +145,12 @@ def answer_loss(policy: Policy, pairs: Sequence[tuple[list[int], list[int]]]) ->
         mask[row, width - len(prompt) - len(answer) :] = 1
         labels[row, longest - len(answer) :] = torch.tensor(answer)
     ids, mask, labels = ids.to(policy.device), mask.to(policy.device), labels.to(policy.device)
-    logits = policy.model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
-        use_cache=False,
-        logits_to_keep=longest + 1,
-    ).logits[:, :-1]
+    with policy.computing():
+        logits = policy.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+            use_cache=False,
+            logits_to_keep=longest + 1,
+        ).logits[:, :-1]
     return cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100)

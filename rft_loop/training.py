@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,26 @@ from typing import Any
 import torch
 
 from graders.algebra.combine import WeightedSum
+from graders.composite import Composite
 from graders.grader import Grader
 from graders.registry import load
-from rft_loop.checkpoint import Progress, all_checkpoints, load_checkpoint, load_optimizer, sha256
+from graders.template import nearest
+from rft_loop.advice import advice_due, advise, through_generate
+from rft_loop.checkpoint import Progress, all_checkpoints, load_checkpoint, sha256
+from rft_loop.crew import Hand, together
+from rft_loop.decoder import NORM_OFFSET
+from rft_loop.drawing import Visits
 from rft_loop.items import Rows, check_gradable, check_group_size, prompts_of, read_items
 from rft_loop.judges import Spending
+from rft_loop.orders import make_ready, take_reference, take_up
+from rft_loop.pause import Pause
 from rft_loop.policy import Policy, choose_device, load_policy
-from rft_loop.recipe import Recipe
+from rft_loop.ranks import ALONE, Ranks
+from rft_loop.reading import check_sees_enough
+from rft_loop.recipe import REWARD, Recipe
 from rft_loop.record import Run, mend_torn_line, read_events
-from rft_loop.update import make_optimizer
+from rft_loop.sampler import Sampler, make_sampler
+from rft_loop.supervised import Pair, answers_of, written_answers
 
 View = Callable[[dict[str, Any]], None]
 BUDGET_WINDOW = 10  # steps over which the share of undecided grades is judged
@@ -40,6 +51,7 @@ class Training:
     items: Rows
     held_out: Rows
     policy: Policy
+    sampler: Sampler
     optimizer: torch.optim.Optimizer
     progress: Progress
     prompts: list[list[int]]
@@ -47,14 +59,19 @@ class Training:
     undecided: deque[int]
     spending: Spending
     watched: dict[str, Grader]
+    pause: Pause
+    answers: list[Pair]  # what supervised steps learn; none where steps are of another kind
+    saved: Progress  # where the newest checkpoint stands, or a run without one begins
+    ranks: Ranks
     advised: set[str] = field(default_factory=set)  # causes that have been named and have not gone
+    visits: Visits = field(default_factory=Visits)  # of each item, where the recipe draws by difficulty
     reference: Policy | None = None  # the weights of step 0, where the recipe measures how far the policy has gone
 
     def tell(self, kind: str, **fields: Any) -> None:
         self.view(self.run.event(kind, **fields))
 
 
-def prepare(recipe: Recipe, run: Run, view: View, spending: Spending) -> Training:
+def prepare(recipe: Recipe, run: Run, view: View, spending: Spending, pause: Pause, ranks: Ranks = ALONE) -> Training:
     """Everything checked and loaded before anything is spent; a run with checkpoints goes on from its newest."""
     torch.manual_seed(recipe.seed)
     grader = load(recipe.grader)
@@ -66,13 +83,18 @@ def prepare(recipe: Recipe, run: Run, view: View, spending: Spending) -> Trainin
     items, held_out = read_items(recipe.train), read_items(recipe.validation)
     for judge in (grader, *watched.values()):
         judge.check_ready()
+        check_sees_enough(judge, recipe.thinking)
         check_gradable(judge, items)
         check_gradable(judge, held_out)
+    check_metric(recipe, grader)
+    answers = written_answers(recipe, items)
     data = {key: sha256(path) for key, path in files_of(recipe).items()}
     saved = all_checkpoints(run.checkpoints)
     undecided: deque[int] = deque(maxlen=BUDGET_WINDOW)
+    advised: set[str] = set()
+    rows: list[dict[str, Any]] = []
     if saved:
-        policy, progress = load_checkpoint(saved[-1], choose_device(recipe.device))
+        policy, progress = load_checkpoint(saved[-1], choose_device(recipe.device), recipe.precision)
         if progress.grader != grader.identity:
             raise ValueError(
                 f"{run.folder} was graded by {progress.grader}, and the grader is now {grader.identity}: "
@@ -85,22 +107,29 @@ def prepare(recipe: Recipe, run: Run, view: View, spending: Spending) -> Trainin
                 f"{run.folder} was begun with other data: the file of {changed} has changed since. "
                 "Restore it, or start a new run with -s name=..."
             )
-        best = {"best_step": progress.best_step, "best_reward": progress.best_reward}
+        best: dict[str, Any] = {"best_step": progress.best_step, "best_reward": progress.best_reward}
+        if recipe.best_by != REWARD:
+            best |= {"best_by": recipe.best_by, "best_value": progress.best_value}
         view(run.event("resume", phase=progress.phase, step=progress.step, **best))
-        undecided.extend(event["undecided"] for event in read_events(run.folder) if event["event"] == "step")
+        steps = [event for event in read_events(run.folder) if event["event"] == "step"]
+        undecided.extend(event.get("undecided", 0) for event in steps)
+        advised = last_advised(steps, recipe)
     else:
         learned = read_items(recipe.warm_start.data, "assistant").rows if recipe.warm_start else []
-        policy = load_policy(recipe, [*items.rows, *learned])
+        rows = [*items.rows, *learned, *answers.rows]
+        policy = load_policy(recipe, rows, run.checkpoints)
         progress = Progress("warm_start", 0, grader.identity, data)
         mend_torn_line(run)
-    optimizer = make_optimizer(policy, recipe)
-    if saved:
-        load_optimizer(saved[-1], optimizer)
+    hand, newest = Hand(ranks, recipe, policy), saved[-1] if saved else None
+    together(hand, take_up, recipe, rows, run.checkpoints, newest)
+    together(hand, make_ready, newest)
+    policy = hand.policy
+    prompts = prompts_of(policy, items, recipe.max_new_tokens, recipe.max_prompt_tokens)
+    sampler = make_sampler(recipe, policy, prompts, hand)
     training = Training(
-        recipe, run, view, grader, items, held_out, policy, optimizer, progress,
-        prompts_of(policy, items, recipe.max_new_tokens, recipe.max_prompt_tokens),
+        recipe, run, view, grader, items, held_out, policy, sampler, hand.optimizer, progress, prompts,
         prompts_of(policy, held_out, recipe.max_new_tokens, recipe.max_prompt_tokens),
-        undecided, spending, watched,
+        undecided, spending, watched, pause, answers_of(policy, answers), progress, ranks, advised,
     )  # fmt: skip
     if not saved:
         counts = {"train": len(items), "validation": len(held_out)}
@@ -109,19 +138,39 @@ def prepare(recipe: Recipe, run: Run, view: View, spending: Spending) -> Trainin
             models=list(grader.models()), items=counts, data=data,
             parameters=policy.parameters, device=str(policy.device),
         )  # fmt: skip
+        if recipe.sampler is None and not recipe.shard and policy.decoder is None:
+            said = through_generate(policy.model.config.model_type, NORM_OFFSET)
+            training.tell("advice", step=0, **said._asdict())
     return training
 
 
 def reference_of(training: Training) -> Policy | None:
     """The policy as it was before step 1, to measure a KL divergence from; None where the recipe charges nothing."""
-    if training.recipe.kl.weight == 0:
+    if training.recipe.kl.weight == 0 or training.recipe.method == "supervised":
         return None
-    reference, _ = load_checkpoint(training.run.checkpoints / "step-0", training.policy.device)
-    reference.model.requires_grad_(False)
-    return reference
+    together(training, take_reference, training.run.checkpoints / "step-0")
+    return training.reference
 
 
 def files_of(recipe: Recipe) -> dict[str, Path]:
     """The data files of a recipe by its keys."""
     files = {"train": recipe.train, "validation": recipe.validation}
-    return files | ({"warm_start.data": recipe.warm_start.data} if recipe.warm_start else {})
+    if recipe.warm_start is not None:
+        files["warm_start.data"] = recipe.warm_start.data
+    if recipe.method == "supervised" and recipe.supervised is not None and not recipe.supervised.is_template:
+        files["supervised.answers"] = Path(recipe.supervised.answers)
+    return files
+
+
+def check_metric(recipe: Recipe, grader: Grader) -> None:
+    """Refuse a `best_by` that no validation will have a figure of."""
+    parts = grader.members if isinstance(grader, Composite) else {}
+    known = [REWARD, *recipe.watch, *parts]
+    if recipe.best_by not in known:
+        raise ValueError(f"best_by={recipe.best_by}: no figure of a validation; {nearest(recipe.best_by, known)}")
+
+
+def last_advised(steps: Sequence[Mapping[str, Any]], recipe: Recipe) -> set[str]:
+    """The causes that were named when the run last looked for them, made anew from its record."""
+    looked = [place for place, event in enumerate(steps, start=1) if advice_due(event["step"], recipe)]
+    return {advice.name for advice in advise(steps[: looked[-1]], recipe)} if looked else set()

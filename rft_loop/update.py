@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from rft_loop.decode import Prefill, extend
 from rft_loop.logprobs import token_logprobs
 from rft_loop.loss import clipped_count, correction, divergence, policy_loss, token_weights
-from rft_loop.micro_batches import micro_batches
+from rft_loop.micro_batches import micro_batches, shares
 from rft_loop.policy import Policy
+from rft_loop.prefill import answer_states
+from rft_loop.ranks import ALONE, Ranks
 from rft_loop.recipe import Recipe
 from rft_loop.rollout import Rollout
+from rft_loop.sharding import ShardedPolicy, full, whole
 
 
 class Scored(NamedTuple):
@@ -40,28 +42,17 @@ class UpdateStats:
     logprob_gap: float  # largest difference between the sampler's log-probs and the trainer's, before the update
     weight_rms: float | None = None  # root mean square of the weights, before the update
     kl: float = 0.0  # mean divergence from the reference, where it is part of the loss
+    tokens: float = 0.0  # of answers, that were run forward and backward, over all passes
 
 
-def make_optimizer(policy: Policy, recipe: Recipe) -> torch.optim.AdamW:
-    return torch.optim.AdamW(
-        policy.model.parameters(),
-        lr=recipe.learning_rate,
-        betas=(0.9, 0.99),
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
-
-
-def learning_rate(peak: float, step: int, warmup_steps: int, steps: int, schedule: str) -> float:
-    """The rate of one step, counted from 1: a linear rise, then constant, or falling to 0 past the last step."""
-    if step <= warmup_steps:
-        return peak * step / warmup_steps
-    if schedule == "linear":
-        return peak * (steps - step + 1) / (steps - warmup_steps)
-    return peak
-
-
-def score(policy: Policy, rollouts: Sequence[Rollout], temperature: float, learn_entropy: bool = False) -> Scored:
+def score(
+    policy: Policy,
+    rollouts: Sequence[Rollout],
+    temperature: float,
+    learn_entropy: bool = False,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+) -> Scored:
     """Log-prob of every answer token under the current weights, at the sampling temperature; differentiable.
 
     Each distinct prompt runs once; the answers of one prompt share it. The entropy carries a gradient only when it
@@ -78,12 +69,9 @@ def score(policy: Policy, rollouts: Sequence[Rollout], temperature: float, learn
     lengths = torch.tensor([len(rollout.tokens) for rollout in rollouts], device=policy.device)
     mask = torch.arange(width, device=policy.device) < lengths[:, None]
 
-    prefill = Prefill(policy, prompts)
-    prefill.select(owner)
-    hidden = prefill.hidden[:, None]
-    if width > 1:
-        hidden = torch.cat([hidden, extend(policy, prefill, tokens[:, :-1])], dim=1)
-    found = token_logprobs(policy.head, hidden[mask], tokens[mask], temperature, learn_entropy)
+    with policy.computing():
+        hidden = answer_states(policy, prompts, owner, tokens)
+        found = token_logprobs(policy.head, hidden[mask], tokens[mask], temperature, learn_entropy, top_k, top_p)
     logprobs, entropy = (torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, value) for value in found)
     return Scored(logprobs, entropy, tokens, mask)
 
@@ -93,19 +81,23 @@ def weight_rms(policy: Policy) -> float:
     """Root mean square of all weights."""
     weights = [weight for weight in policy.model.parameters() if weight.requires_grad]
     squares = torch.stack([weight.float().square().sum() for weight in weights]).sum()
-    return math.sqrt(float(squares) / sum(weight.numel() for weight in weights))
+    return math.sqrt(float(full(squares)) / sum(weight.numel() for weight in weights))
 
 
-def divergences(reference: Policy, rollouts: Sequence[Rollout], recipe: Recipe) -> list[float]:
+def divergences(reference: Policy, rollouts: Sequence[Rollout], recipe: Recipe, ranks: Ranks = ALONE) -> list[float]:
     """Of each answer, log p(answer) - log reference(answer) in nats, p being the policy that sampled it."""
-    found: list[float] = []
-    for start in range(0, len(rollouts), recipe.micro_batch_rows):
-        part = rollouts[start : start + recipe.micro_batch_rows]
-        with torch.no_grad():
-            scored = score(reference, part, recipe.temperature)
-        sums = (scored.logprobs * scored.mask).sum(-1).tolist()
-        found += [math.fsum(rollout.logprobs) - other for rollout, other in zip(part, sums, strict=True)]
-    return found
+    rows = recipe.micro_batch_rows
+    parts = [rollouts[start : start + rows] for start in range(0, len(rollouts), rows)]
+    with whole(reference):
+        mine = [_divergences(reference, part, recipe) for part in ranks.share(parts)]
+    return [apart for part in ranks.gather(mine) for apart in part]
+
+
+@torch.no_grad()
+def _divergences(reference: Policy, rollouts: Sequence[Rollout], recipe: Recipe) -> list[float]:
+    scored = score(reference, rollouts, recipe.temperature, top_k=recipe.top_k, top_p=recipe.top_p)
+    sums = (scored.logprobs * scored.mask).sum(-1).tolist()
+    return [math.fsum(rollout.logprobs) - other for rollout, other in zip(rollouts, sums, strict=True)]
 
 
 def update(
@@ -117,11 +109,13 @@ def update(
     rate: float,
     trained: Sequence[bool] | None = None,
     reference: Policy | None = None,
+    ranks: Ranks = ALONE,
 ) -> UpdateStats:
     """One step's update: `recipe.updates_per_step` passes over the rollouts, one optimiser step each.
 
     `trained` marks those that take part (all, where it is None); `reference` is what a KL divergence in the loss is
     measured from. Rollouts whose advantage is 0 are not run where that changes nothing: they stay in the denominators.
+    Every rank is given the whole batch, runs its share of it, and takes the step of the summed gradient.
     """
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -132,9 +126,17 @@ def update(
         return UpdateStats(0.0, 0.0, math.nan, 0.0, 0.0)
     lengths = torch.tensor([len(rollout.tokens) * part for rollout, part in zip(rollouts, chosen, strict=True)])
     weights = token_weights(lengths, int(lengths.max()), recipe.aggregation, recipe.max_new_tokens, recipe.group_size)
+    mine = shares(rollouts, kept, ranks.world)[ranks.rank]
+    batches = micro_batches(rollouts, mine, recipe.micro_batch_rows, recipe.micro_batch_tokens)
+    # Sharded weights are run equally often by all ranks: one with fewer parts runs some of weight 0.
+    missing = int(ranks.largest(len(batches))) - len(batches) if isinstance(policy, ShardedPolicy) else 0
     parts = [
         _Part(policy, [rollouts[i] for i in rows], [advantages[i] for i in rows], weights[rows], recipe, reference)
-        for rows in micro_batches(rollouts, kept, recipe.micro_batch_rows, recipe.micro_batch_tokens)
+        for rows in batches
+    ]
+    idle = [
+        _Part(policy, [rollouts[i]], [0.0], torch.zeros_like(weights[[i]]), recipe, reference)
+        for i in kept[:1] * missing
     ]
     totals = dict.fromkeys(("loss", "entropy", "clipped", "tokens", "kl"), 0.0)
     norm, rms = 0.0, weight_rms(policy)
@@ -143,17 +145,22 @@ def update(
         for part in parts:
             for name, value in part.backward().items():
                 totals[name] += value
-        norm = float(clip_grad_norm_(policy.model.parameters(), recipe.max_grad_norm))
+        for part in idle:
+            part.backward()
+        ranks.add_up_gradients(policy.model.parameters())
+        norm = float(full(clip_grad_norm_(policy.model.parameters(), recipe.max_grad_norm)))
         optimizer.step()
+    totals = dict(zip(totals, ranks.add_up(*totals.values()), strict=True))
     tokens = totals["tokens"]
     return UpdateStats(
         totals["loss"] / recipe.updates_per_step,
         norm,
         totals["entropy"] / tokens,
         totals["clipped"] / tokens,
-        max(part.gap for part in parts),
+        ranks.largest(max((part.gap for part in parts), default=0.0)),
         rms,
         totals["kl"] / tokens,
+        tokens,
     )
 
 
@@ -179,15 +186,19 @@ class _Part:
         self.sampled = self.sampled.to(policy.device)
         self.reference: Tensor | None = None
         if reference is not None:
-            with torch.no_grad():
-                self.reference = score(reference, rollouts, recipe.temperature).logprobs
+            with torch.no_grad(), whole(reference):
+                self.reference = score(
+                    reference, rollouts, recipe.temperature, False, recipe.top_k, recipe.top_p
+                ).logprobs
         self.old: Tensor | None = None  # the trainer's log-probs before the first pass
         self.gap = 0.0
 
     def backward(self) -> dict[str, float]:
         """Add this part's gradient; its share of what an update reports, as sums over tokens."""
         recipe = self.recipe
-        scored = score(self.policy, self.rollouts, recipe.temperature, recipe.entropy_bonus > 0)
+        scored = score(
+            self.policy, self.rollouts, recipe.temperature, recipe.entropy_bonus > 0, recipe.top_k, recipe.top_p
+        )
         logprobs, mask = scored.logprobs, scored.mask
         if self.old is None:
             self.old = logprobs.detach()

@@ -147,7 +147,21 @@ print([name for name in sys.modules if name in ("torch", "transformers", "openai
 
 @pytest.mark.parametrize(
     "command",
-    ["", "grade", "compare", "check", "calibrate", "graders", "convert", "doctor", "train", "eval", "report", "export"],
+    [
+        "",
+        "grade",
+        "compare",
+        "check",
+        "calibrate",
+        "graders",
+        "convert",
+        "doctor",
+        "train",
+        "pause",
+        "eval",
+        "report",
+        "export",
+    ],
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
     code, found, complaint = python(HELP, *command.split(), "--help")

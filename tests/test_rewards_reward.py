@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from graders import Grade
-from rewards import LengthCharge, RewardSpec, rewards_of
-from rewards.reward import minus_length, shuffled
+from rewards import LengthCharge, RewardSpec, SoftLimit, rewards_of
+from rewards.reward import minus_length, minus_overlong, shuffled
 
 SCORES = st.lists(st.none() | st.floats(-10, 10), min_size=1, max_size=30)
 SPECS = st.builds(
     RewardSpec,
     length=st.none() | st.builds(LengthCharge, free=st.integers(0, 50), per_token=st.floats(0.001, 1)),
+    soft_limit=st.none() | st.builds(SoftLimit, buffer=st.integers(1, 50), charge=st.floats(0.01, 2)),
     clip=st.none() | st.tuples(st.floats(-5, -0.1), st.floats(0.1, 5)),
     control=st.sampled_from(["none", "shuffled"]),
 )
@@ -42,6 +43,36 @@ def test_each_token_past_the_free_ones_is_charged(score: float | None, length: i
     assert minus_length([score], [length], free=10, per_token=0.25) == [reward]
 
 
+@pytest.mark.parametrize(
+    ("length", "punishment"),
+    [(0, 0.0), (80, 0.0), (81, -0.05), (90, -0.5), (99, -0.95), (100, -1.0), (130, -1.0)],
+)
+def test_answers_near_the_longest_allowed_are_charged_as_in_dapo(length: int, punishment: float) -> None:
+    """Yu et al. 2025, eq. 13: 0 up to L_max - L_cache, then ((L_max - L_cache) - L) / L_cache, and -1 past L_max."""
+    assert minus_overlong([0.0, None], [length, length], 100, 20, 1.0) == [pytest.approx(punishment), None]
+    spec = RewardSpec(soft_limit=SoftLimit(buffer=20, charge=0.5))
+    assert rewards_of([grade(1.0)], [length], spec, longest=100) == [pytest.approx(1 + 0.5 * punishment)]
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.floats(0.01, 5))
+def test_the_soft_limit_charges_more_for_more_and_never_more_than_its_charge(
+    longest: int, buffer: int, charge: float
+) -> None:
+    lengths = list(range(longest + 20))
+    rewards = [
+        reward
+        for reward in minus_overlong([0.0] * len(lengths), lengths, longest, buffer, charge)
+        if reward is not None
+    ]
+    assert rewards == sorted(rewards, reverse=True)
+    assert rewards[longest] == -charge == min(rewards)
+
+
+def test_a_soft_limit_without_the_longest_answer_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"reward\.soft_limit .* give its tokens as `longest`"):
+        rewards_of([grade(1.0)], [5], RewardSpec(soft_limit=SoftLimit(buffer=4)))
+
+
 def test_with_nothing_set_the_reward_is_the_score() -> None:
     assert rewards_of([grade(0.3), grade(None), grade(-2.0)], [5, 500, 5], RewardSpec()) == [0.3, None, -2.0]
 
@@ -55,7 +86,7 @@ def test_the_clip_comes_after_the_length_charge() -> None:
 @given(SCORES, SPECS, st.integers(0, 1000))
 def test_undecided_grades_stay_none_in_their_places(scores: list[float | None], spec: RewardSpec, seed: int) -> None:
     lengths = [7 * i for i in range(len(scores))]
-    rewards = rewards_of([grade(score) for score in scores], lengths, spec, seed)
+    rewards = rewards_of([grade(score) for score in scores], lengths, spec, seed, 100)
     assert [reward is None for reward in rewards] == [score is None for score in scores]
 
 
@@ -63,7 +94,7 @@ def test_undecided_grades_stay_none_in_their_places(scores: list[float | None], 
 def test_no_reward_leaves_the_clip(scores: list[float | None], spec: RewardSpec, seed: int) -> None:
     low, high = spec.clip or (-float("inf"), float("inf"))
     lengths = [7 * i for i in range(len(scores))]
-    rewards = rewards_of([grade(score) for score in scores], lengths, spec, seed)
+    rewards = rewards_of([grade(score) for score in scores], lengths, spec, seed, 100)
     assert all(reward is None or low <= reward <= high for reward in rewards)
 
 
@@ -103,6 +134,8 @@ def test_the_shuffled_control_deals_what_the_length_charge_made() -> None:
         ({"length": {"free": -1, "per_token": 0.1}}, "length.free"),
         ({"length": {"free": 1, "per_token": 0}}, "length.per_token"),
         ({"length": {"free": 1}}, "length.per_token"),
+        ({"soft_limit": {"buffer": 0}}, "soft_limit.buffer"),
+        ({"soft_limit": {"buffer": 9, "charge": -1}}, "soft_limit.charge"),
         ({"control": "swapped"}, "control"),
         ({"cilp": [0, 1]}, "cilp"),
     ],

@@ -40,6 +40,8 @@ def run(*later: dict[str, Any]) -> list[dict[str, Any]]:
         ({"errors": {"timeout": 3}}, "grader_errors", "30 timeout", "why"),
         ({"completions/clipped_ratio": 1.0}, "never_ends", "max_new_tokens=256", "chat template"),
         ({"completions/clipped_ratio": 0.7}, "truncated", "70% of the answers", "raise max_new_tokens"),
+        ({"completions/thinking_only_ratio": 0.6}, "only_thinks", "60% of the answers", "max_new_tokens (now 256)"),
+        ({"completions/schema_ratio": 0.25}, "not_of_the_form", "75% of the answers", "ask for the form"),
         ({"reward_std": 0.0, "reward": 0.0}, "same_reward_for_every_text", "rewarded 0", "assay grade"),
         ({"completions/duplicate_ratio": 0.8}, "duplicates", "80%", "temperature"),
         ({"frac_reward_zero_std": 0.9, "reward": 0.1}, "no_spread", "90% of the groups", "easier items"),
@@ -66,7 +68,18 @@ def test_each_cause_is_named_with_the_setting_to_change(
 
 def test_every_rule_has_its_case_above() -> None:
     cases = test_each_cause_is_named_with_the_setting_to_change.pytestmark[0].args[1]
-    assert {case[1] for case in cases} == {rule.__name__.lstrip("_") for rule in RULES}
+    named = {case[1] for case in cases} | {"weights_do_not_arrive"}
+    assert named == {rule.__name__.lstrip("_") for rule in RULES}
+
+
+def test_a_server_whose_difference_grows_has_not_taken_its_weights() -> None:
+    server = {"base_url": "http://there/v1", "kind": "vllm", "model": "policy", "weights": "w", "sync_every": 4}
+    steps = run({"sampling/sampling_logp_difference/max": 0.4})
+    for more, names in ({"sampler": server}, ["weights_do_not_arrive"]), ({}, ["sampler_and_trainer_apart"]):
+        found = advise(steps, recipe(**more))
+        assert [advice.name for advice in found] == names
+    found = advise(steps, recipe(sampler=server))
+    assert "lower sync_every=4" in found[0].remedy
 
 
 def test_a_healthy_run_hears_nothing() -> None:

@@ -22,9 +22,9 @@ from rft_loop.checkpoint import (
     read_progress,
     save_checkpoint,
 )
+from rft_loop.optimizer import make_optimizer
 from rft_loop.policy import Policy
 from rft_loop.recipe import recipe_from
-from rft_loop.update import make_optimizer
 
 MakePolicy = Callable[..., Policy]
 CPU = torch.device("cpu")

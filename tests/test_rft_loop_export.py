@@ -66,3 +66,45 @@ def test_the_command_prints_where_the_model_is(run: Path, tmp_path: Path) -> Non
     found = CliRunner().invoke(app, ["export", str(run), "-o", str(tmp_path / "model")])
     assert found.exit_code == 0
     assert found.output.strip() == str(tmp_path / "model")
+
+
+# Adapters
+
+
+@pytest.fixture(scope="module")
+def adapter_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    small = ["steps=4", "items_per_step=4", "group_size=4", "eval_every=2", "save_every=2"]
+    adapted = ["lora.rank=4", "learning_rate=1e-2", "precision=bfloat16"]
+    recipe = load_recipe(LETTERS / "recipe.yaml", [f"runs={folder}", *small, *adapted])
+    made = create_run(recipe)
+    train(recipe, made)
+    return made.folder
+
+
+def test_an_adapter_leaves_merged_or_by_itself(adapter_run: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    merged, alone = (
+        export(adapter_run, tmp_path / "merged", 4),
+        export(adapter_run, tmp_path / "alone", 4, adapter=True),
+    )
+    ids = torch.tensor([[5, 3, 4, 6]])
+    with torch.no_grad():
+        one, other = (AutoModelForCausalLM.from_pretrained(folder)(input_ids=ids).logits for folder in (merged, alone))
+        base = AutoModelForCausalLM.from_pretrained(adapter_run / "checkpoints" / "base")(input_ids=ids).logits
+    torch.testing.assert_close(one, other)
+    assert not torch.allclose(one, base)
+    assert not (merged / "adapter_config.json").exists()
+    assert not {"base.json", "manifest.json", "model.safetensors"} & {file.name for file in alone.iterdir()}
+    assert AutoTokenizer.from_pretrained(alone)("a").input_ids == AutoTokenizer.from_pretrained(merged)("a").input_ids
+    for folder, held in ((merged, "merged into the weights here"), (alone, "This folder holds it alone")):
+        card = (folder / "README.md").read_text()
+        assert "LoRA of rank 4, alpha 32" in card
+        assert "arithmetic in bfloat16" in card
+        assert held in card
+
+
+def test_an_adapter_of_a_run_that_has_none_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="its recipe has no lora"):
+        export(run, tmp_path / "model", adapter=True)

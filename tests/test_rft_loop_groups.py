@@ -210,3 +210,23 @@ def test_eval_refuses_a_grader_of_groups_before_it_loads_a_model(
     assert "-o OUTPUTS" in told
     assert "assay grade GRADER OUTPUTS -o GRADES --group KEY" in told
     assert not out.exists()
+
+
+def test_an_answer_of_another_form_has_the_lowest_grade_however_it_compares(start: Any, tmp_path: Path) -> None:
+    rows = [{"messages": [{"role": "user", "content": f"1\n{n}\nx"}], "last": "x"} for n in range(2, 12)]
+    (tmp_path / "numbers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    form = "response_format={type: json_schema, json_schema: {name: n, schema: {type: integer}}}"
+    recipe, run = start(GROUP, *SMALL, "group_size=3", "max_new_tokens=2", form, f"train={tmp_path / 'numbers.jsonl'}")
+    with judging(lambda request: verdict([list(shown(request))])) as judge:  # all are alike to it
+        train(recipe, run)
+    formed = 0
+    for step in range(1, 5):
+        for _, group in groupby(rows_of(run, "train", step), key=lambda row: row["group"]):
+            told = [(row["output_text"].strip().isdigit(), row["score"], row["why"]) for row in group]
+            formed += any(right for right, _, _ in told)
+            for right, score, why in told:
+                assert why.startswith("not of the response_format: ") != right
+                assert (score > 0) == right
+    assert 0 < formed < 16
+    asked = [set(map(str.strip, shown(request).values())) for request in judge.requests if len(shown(request)) > 1]
+    assert all(any(text.isdigit() for text in texts) for texts in asked)  # a group of no such answer costs nothing

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from graders import Grade, as_grader, load
 from graders.grader import Grader
-from rft_loop.items import check_gradable, draw, prompts_of, read_items
+from rft_loop.items import check_gradable, prompts_of, read_items
 from rft_loop.policy import Policy
 
 MakePolicy = Callable[..., Policy]
@@ -175,27 +172,107 @@ def test_a_prompt_that_leaves_no_room_for_the_answer_is_named(tmp_path: Path, ti
         prompts_of(policy, items, max_new_tokens=26)
 
 
-# Drawing
+# Roles, as chat templates know them
+
+TURN = "{% for message in messages %}%s{% endfor %}<|assistant|>"
+ALL = TURN.replace("%s", "<|{{ message.role }}|>{{ message.content }}")
+NAMES_DEVELOPER = TURN.replace(
+    "%s", "{% if message.role == 'developer' %}[dev {{ message.content }}]{% else %}{{ message.content }}{% endif %}"
+)
+KNOWS_SYSTEM = TURN.replace(
+    "%s",
+    "{% if message.role == 'system' %}[sys {{ message.content | trim }}]"
+    "{% elif message.role in ['user', 'assistant'] %}{{ message.content }}"
+    "{% else %}{{ raise_exception('Unknown role') }}{% endif %}",
+)
+REFUSES = TURN.replace(
+    "%s",
+    "{% if message.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{{ message.content }}",
+)
+LEAVES_OUT = TURN.replace("%s", "{% if message.role in ['user', 'assistant'] %}{{ message.content }}{% endif %}")
+ALTERNATES = TURN.replace(
+    "%s",
+    "{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Roles must alternate') }}"
+    "{% endif %}{{ message.content }}",
+)
 
 
-@given(count=st.integers(1, 40), per_step=st.integers(1, 17), seed=st.integers(0, 99), epochs=st.integers(1, 3))
-def test_every_epoch_uses_every_item_once(count: int, per_step: int, seed: int, epochs: int) -> None:
-    steps = -(-count * epochs // per_step)
-    drawn = [index for step in range(1, steps + 1) for index in draw(count, per_step, step, seed)]
-    assert len(drawn) == steps * per_step
-    for epoch in range(epochs):
-        assert Counter(drawn[epoch * count : (epoch + 1) * count]) == Counter(range(count))
+@pytest.mark.parametrize("role", ["system", "developer"])
+@pytest.mark.parametrize(
+    ("template", "wanted"),
+    [
+        (ALL, {"system": "<|system|>bea<|user|>abc", "developer": "<|system|>bea<|user|>abc"}),
+        (KNOWS_SYSTEM, {"system": "[sys bea]abc", "developer": "[sys bea]abc"}),
+        (NAMES_DEVELOPER, {"system": "beaabc", "developer": "[dev bea]abc"}),
+    ],
+)
+def test_a_system_or_developer_message_stands_in_the_prompt(
+    tmp_path: Path, tiny_policy: MakePolicy, template: str, wanted: dict[str, str], role: str
+) -> None:
+    policy = tiny_policy()
+    policy.tokenizer.chat_template = template
+    file = write(tmp_path, {"messages": [{"role": role, "content": "bea"}, user("abc")]})
+    ids = prompts_of(policy, read_items(file), max_new_tokens=4)[0]
+    assert ids == policy.tokenizer(wanted[role] + "<|assistant|>", add_special_tokens=False)["input_ids"]
 
 
-@given(count=st.integers(1, 40), per_step=st.integers(1, 17), step=st.integers(1, 200), seed=st.integers(0, 99))
-def test_a_draw_depends_on_its_step_and_seed_alone(count: int, per_step: int, step: int, seed: int) -> None:
-    """So a resumed run draws what the unbroken one would have: nothing is skipped, nothing drawn twice."""
-    first = draw(count, per_step, step, seed)
-    draw(count, per_step, step + 1, seed)
-    assert draw(count, per_step, step, seed) == first
+@pytest.mark.parametrize("role", ["system", "developer"])
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (REFUSES, "the model's chat template refuses these messages (System role not supported)"),
+        (LEAVES_OUT, "the model's chat template leaves the {role} message out"),
+    ],
+)
+def test_a_message_that_the_template_does_not_know_is_refused_with_row_and_remedy(
+    tmp_path: Path, tiny_policy: MakePolicy, template: str, said: str, role: str
+) -> None:
+    policy = tiny_policy()
+    policy.tokenizer.chat_template = template
+    file = write(tmp_path, GOOD, GOOD, {"messages": [{"role": role, "content": "bea"}, user("abc")]})
+    with pytest.raises(ValueError, match=r".") as refusal:
+        prompts_of(policy, read_items(file), max_new_tokens=4)
+    message = str(refusal.value)
+    assert message.startswith(f"{file}:3: {said.format(role=role)}")
+    assert "at the head of the user's message" in message
+    assert "\n" not in message
 
 
-def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    orders = {tuple(draw(20, 20, step, seed)) for step in (1, 2, 3) for seed in (0, 1, 2)}
-    assert len(orders) == 9
-    assert tuple(range(20)) not in orders
+def test_turns_in_an_order_that_the_template_refuses_are_named(tmp_path: Path, tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    policy.tokenizer.chat_template = ALTERNATES
+    good = {"messages": [user("a"), assistant("b"), user("c")]}
+    assert len(prompts_of(policy, read_items(write(tmp_path, good)), max_new_tokens=4)) == 1
+    bad = {"messages": [user("a"), user("c")]}
+    with pytest.raises(ValueError, match=r"data\.jsonl:2: the model's chat template refuses .*Roles must alternate"):
+        prompts_of(policy, read_items(write(tmp_path, good, bad)), max_new_tokens=4)
+
+
+def test_the_assistants_earlier_turns_are_part_of_the_prompt(tmp_path: Path, tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    file = write(tmp_path, {"messages": [user("a"), assistant("b"), user("c")]})
+    (prompt,) = prompts_of(policy, read_items(file), max_new_tokens=4)
+    asked = policy.tokenizer("<|user|>a\n<|assistant|>b\n<|end|><|user|>c\n<|assistant|>", add_special_tokens=False)
+    assert prompt == asked["input_ids"]
+
+
+def test_other_keys_of_a_row_and_of_a_message_change_no_prompt_and_reach_the_grader(
+    tmp_path: Path, tiny_policy: MakePolicy
+) -> None:
+    policy = tiny_policy()
+    tools = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
+    file = write(tmp_path, GOOD, GOOD | {"tools": tools, "messages": [user("abc") | {"name": "ada"}]})
+    items = read_items(file)
+    one, other = prompts_of(policy, items, max_new_tokens=4)
+    assert one == other
+    reader = load(CHECK | {"reference": "{{item.tools[0].function.name}}"})
+    assert reader("look_up", items.rows[1]).score == 1
+
+
+def test_a_base_model_without_a_template_reads_every_message(tmp_path: Path, tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    policy.tokenizer.chat_template = None
+    file = write(tmp_path, {"messages": [{"role": "developer", "content": "bea"}, user("abc")]})
+    (prompt,) = prompts_of(policy, read_items(file), max_new_tokens=4)
+    assert prompt == policy.tokenizer("bea\n\nabc\n\n")["input_ids"]

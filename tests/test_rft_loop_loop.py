@@ -122,6 +122,59 @@ def test_graders_that_are_only_watched_are_recorded_and_move_nothing(start: Any,
         assert rewards == [event["reward"] for event in of_kind(other, kind)]
 
 
+def test_the_best_checkpoint_is_chosen_by_the_figure_that_the_recipe_names(start: Any, tmp_path: Path) -> None:
+    """The watched grader likes the first letters of the alphabet, the run's own does not."""
+    (tmp_path / "judge.py").write_text(
+        "def early(sample, item):\n    return 1 - ord(sample.output_text[:1] or 'Z') / 128\n"
+    )
+    watched = f"watch.early={tmp_path / 'judge.py'}:early"
+    recipe, run = start(*SMALL, "steps=4", "eval_every=1", watched, "best_by=early", name="by-early")
+    progress = train(recipe, run)
+    figures = {event["step"]: event["rewards/early/mean"] for event in of_kind(run, "validation")}
+    assert progress.best_step == max(figures, key=lambda step: figures[step])
+    assert progress.best_value == max(figures.values())
+    best = next(event for event in of_kind(run, "validation") if event["step"] == progress.best_step)
+    assert (best["best"], best["best_by"], best["best_value"]) == (True, "early", progress.best_value)
+    summary = json.loads((run.folder / "summary.json").read_text())
+    assert (summary["best_by"], summary["best_value"]) == ("early", progress.best_value)
+    assert summary["validation_best"] == best["reward"]
+    by_part, other = start(*SMALL, f"grader={PARTS}", "best_by=brief", name="by-part")
+    progress = train(by_part, other)
+    assert progress.best_value == max(event["rewards/brief/mean"] for event in of_kind(other, "validation"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (["best_by=loss"], r"best_by=loss: no figure of a validation; known: reward"),
+        ([f"grader={PARTS}", "best_by=breif"], r"did you mean 'brief'\? known: brief, reward, right"),
+    ],
+)
+def test_a_best_by_that_no_validation_has_is_refused_at_the_start(
+    start: Any, settings: list[str], complaint: str
+) -> None:
+    recipe, run = start(*settings)
+    with pytest.raises(ValueError, match=complaint):
+        train(recipe, run)
+
+
+def test_a_best_by_that_cannot_be_decided_stops_the_run(start: Any, tmp_path: Path) -> None:
+    body = f"import os\ndef broken(sample, item):\n    return 1 / (not os.path.exists({str(tmp_path / 'begun')!r}))\n"
+    (tmp_path / "judge.py").write_text(body)
+    recipe, run = start(*SMALL, f"watch.broken={tmp_path / 'judge.py'}:broken", "best_by=broken")
+    with pytest.raises(StoppedError, match="ZeroDivisionError"):
+        train(recipe, run, lambda event: (tmp_path / "begun").touch())
+
+
+def test_what_was_advised_before_a_break_is_not_advised_again(start: Any) -> None:
+    recipe, run = start(*SMALL, "max_new_tokens=1", "steps=8")
+    train(recipe, run)
+    whole = [(event["step"], event["name"]) for event in of_kind(run, "advice")]
+    shutil.rmtree(run.checkpoints / "step-8")
+    train(recipe, run)
+    assert [(event["step"], event["name"]) for event in of_kind(run, "advice")] == whole
+
+
 def test_a_run_whose_answers_never_end_says_so_in_its_first_step_and_once(start: Any) -> None:
     recipe, run = start(*SMALL, "max_new_tokens=1")
     train(recipe, run)

@@ -101,10 +101,28 @@ def test_a_model_that_could_never_end_its_answers_is_refused(tiny_policy: MakePo
         make_policy(policy.model, policy.tokenizer)
 
 
-def test_a_model_whose_memory_is_no_cache_of_keys_and_values_is_refused(tiny_policy: MakePolicy) -> None:
-    hybrid: dict[str, Any] = {"num_hidden_layers": 4, "head_dim": 8, "num_experts": 2, "moe_intermediate_size": 8}
-    with pytest.raises(ValueError, match="qwen3_next"):
-        tiny_policy("qwen3_next", **hybrid)
+@pytest.mark.parametrize(
+    ("family", "options", "shares"),
+    [
+        ("llama", {}, True),
+        ("mamba", {"state_size": 4, "conv_kernel": 3}, False),
+        (
+            "qwen3_next",
+            {
+                "num_hidden_layers": 4,
+                "head_dim": 8,
+                "num_experts": 2,
+                "num_experts_per_tok": 1,
+                "moe_intermediate_size": 8,
+            },
+            False,
+        ),
+    ],
+)
+def test_answers_share_a_prompt_where_every_layer_keeps_keys_and_values(
+    tiny_policy: MakePolicy, family: str, options: dict[str, Any], shares: bool
+) -> None:
+    assert tiny_policy(family, **options).shares_prompts is shares
 
 
 @pytest.mark.parametrize(
@@ -258,6 +276,16 @@ def test_a_gguf_file_is_loaded_and_saved_as_an_ordinary_checkpoint(tmp_path: Pat
     assert policy.end_ids == {1}
     assert policy.tokenizer("abcb")["input_ids"] == [6, 5, 4]
     assert all(weight.requires_grad and weight.dtype == torch.float32 for weight in policy.model.parameters())
+
+
+def test_an_adapter_on_a_gguf_file_keeps_its_weights_once_beside_the_checkpoints(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny.gguf")
+    unused = dict.fromkeys(("train", "grader"), "unused") | {"validation": "held out"}
+    recipe = recipe_from(unused | {"model": str(tmp_path / "tiny.gguf"), "lora": {"rank": 2}}, "test")
+    policy = load_policy(recipe, folder=tmp_path / "run")
+    assert policy.base is not None
+    assert policy.base.source == str(tmp_path / "run" / "base")
+    assert torch.equal(logits(policy), logits(load_pretrained(str(tmp_path / "tiny.gguf"), CPU)))
 
 
 def test_a_real_gguf_file_is_loaded_and_saved_as_an_ordinary_checkpoint(tmp_path: Path) -> None:

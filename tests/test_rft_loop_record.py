@@ -189,6 +189,7 @@ def sample_row(text: str, grade: Grade, **more: Any) -> dict[str, Any]:
         "group": 0,
         "prompt": "who?",
         "output_text": text,
+        "thinking": "",
         "tokens": 2,
         "finish": "stop",
         "score": grade.score,

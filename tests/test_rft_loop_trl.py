@@ -12,10 +12,11 @@ import torch
 
 from rft_loop.advantage import gdpo, group_advantages
 from rft_loop.decode import sample
+from rft_loop.optimizer import make_optimizer
 from rft_loop.policy import Policy
 from rft_loop.recipe import recipe_from
 from rft_loop.rollout import Rollout
-from rft_loop.update import make_optimizer, score, update
+from rft_loop.update import score, update
 
 pytestmark = [
     pytest.mark.skipif(find_spec("trl") is None, reason="trl is not installed"),

@@ -12,12 +12,12 @@ from torch.nn.functional import cross_entropy
 
 from rft_loop import logprobs
 from rft_loop.decode import sample
-from rft_loop.items import Rows
+from rft_loop.optimizer import learning_rate, make_optimizer
 from rft_loop.policy import Policy
-from rft_loop.recipe import Recipe, WarmStart, recipe_from
+from rft_loop.recipe import Recipe, recipe_from
 from rft_loop.rollout import Rollout
-from rft_loop.supervised import answer_loss, warm_start
-from rft_loop.update import UpdateStats, divergences, learning_rate, make_optimizer, score, update
+from rft_loop.supervised import answer_loss
+from rft_loop.update import UpdateStats, divergences, score, update
 
 MakePolicy = Callable[..., Policy]
 PROMPTS = [[5, 9, 10, 11, 12, 13, 14, 6], [5, 9, 6], [5, 20, 21, 6]]
@@ -357,31 +357,3 @@ def test_the_end_token_is_part_of_what_is_learned(tiny_policy: MakePolicy) -> No
         optimizer.step()
     found = sample(policy, [prompt for prompt, _ in pairs], per_prompt=1, max_new_tokens=20, temperature=0, seed=0)
     assert [(rollout.finish, rollout.text) for rollout in found] == [("stop", text) for _, text in CONVERSATIONS]
-
-
-def test_a_warm_start_taken_up_in_the_middle_ends_with_the_same_weights(tiny_policy: MakePolicy) -> None:
-    rows = [
-        {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]}
-        for prompt, answer in CONVERSATIONS
-    ]
-    data = Rows(rows, [f"line {i}" for i in range(len(rows))])
-    spec = WarmStart.model_validate({"data": "unused", "steps": 6, "batch_size": 3, "warmup_steps": 2})
-    whole, halves = tiny_policy(), tiny_policy()
-    told: list[tuple[int, float, float]] = []
-    warm_start(whole, make_optimizer(whole, recipe()), data, spec, recipe(), lambda *event: told.append(event))
-    assert [step for step, _, _ in told] == [1, 2, 3, 4, 5, 6]
-    assert [rate for _, _, rate in told] == pytest.approx([5e-4, 1e-3, 1e-3, 7.5e-4, 5e-4, 2.5e-4])
-    assert told[-1][1] < told[0][1]
-
-    class Interrupted(Exception):  # noqa: N818
-        pass
-
-    def stop_at_3(step: int, loss: float, rate: float) -> None:
-        if step == 3:
-            raise Interrupted
-
-    optimizer = make_optimizer(halves, recipe())
-    with pytest.raises(Interrupted):
-        warm_start(halves, optimizer, data, spec, recipe(), stop_at_3)
-    warm_start(halves, optimizer, data, spec, recipe(), lambda *event: None, done=3)
-    assert torch.equal(weights(whole), weights(halves))

@@ -56,9 +56,9 @@ def _interpreter() -> dict[str, str]:
 
 def _sandbox() -> dict[str, Any]:
     """The level, its layers, the attempts to escape, and what the settings accept."""
-    from graders.sandbox.fork_server import ServerFailedError
     from graders.sandbox.level import MEANING, NOWHERE
     from graders.sandbox.pool import RefusedError, pool
+    from graders.sandbox.process import ServerFailedError
     from graders.sandbox.settings import default_level
 
     shared, problem = pool(), ""

@@ -33,6 +33,10 @@ def evaluate(
         typer.Option("-o", "--out", help="Store the outputs with their grades; `assay grade` reads them."),
     ] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="By default the run's, else 256.", min=1)] = None,
+    thinking: Annotated[
+        str | None,
+        typer.Option(help="Tag of the thinking that the grader does not see; '' shows it all. By default the run's."),
+    ] = None,
     concurrency: Concurrency = 16,
     cache: CacheFolder = None,
     judges_file: JudgesFile = None,
@@ -48,17 +52,22 @@ def evaluate(
     from rft_loop.evaluate import best_checkpoint, grade_outputs, outputs_of, write_outputs
     from rft_loop.items import check_gradable, read_items
     from rft_loop.policy import choose_device, load_pretrained
+    from rft_loop.reading import check_sees_enough
     from rft_loop.record import open_run
 
     check_targets([data, grader, judges_file], [out, summary_file])
-    source, decode_rows, trained_with = Path(model), 512, None
+    source, decode_rows, trained_with, precision = Path(model), 512, None, "float32"
+    hidden, response_format = "think" if thinking is None else thinking or None, None
     if (source / "recipe.json").is_file():
         run, recipe = open_run(source)
         source, decode_rows = best_checkpoint(source), recipe.decode_rows
-        max_new_tokens = max_new_tokens or recipe.max_new_tokens
+        max_new_tokens, precision = max_new_tokens or recipe.max_new_tokens, recipe.precision
         judges_file = judges_file or recipe.judges
+        hidden = recipe.thinking if thinking is None else hidden
+        response_format = recipe.response_format
         judge = load(grader if grader is not None else recipe.grader)
         trained_with = read_progress(source).grader
+        typer.echo(f"assay: answering with {source}, the best by {recipe.best_by} on the validation split", err=True)
     elif grader is None:
         raise ValueError(f"{model!r} is no run, so its grader is not known: name one with --grader")
     else:
@@ -77,10 +86,11 @@ def evaluate(
                 f"assay: {run.folder} was trained with {trained_with}; graded here by {judge.identity}", err=True
             )
         judge.check_ready()
+        check_sees_enough(judge, hidden)
         items = read_items(data)
         check_gradable(judge, items)
-        policy = load_pretrained(str(source) if source.exists() else model, choose_device(device))
-        outputs = outputs_of(policy, items, max_new_tokens or 256, decode_rows)
+        policy = load_pretrained(str(source) if source.exists() else model, choose_device(device), precision)
+        outputs = outputs_of(policy, items, max_new_tokens or 256, decode_rows, hidden, response_format)
         if out is not None:
             write_outputs(out, outputs)  # before they are graded: what was decoded is not lost to a broken grader
         graded, summary = grade_outputs(outputs, judge, cluster, concurrency)

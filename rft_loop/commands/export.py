@@ -12,8 +12,11 @@ def export(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="A new folder for the model.")],
     step: Annotated[int | None, typer.Option(help="The checkpoint of this step; default: the best one.")] = None,
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="Of a run with lora: the adapter alone, as peft writes it.")
+    ] = False,
 ) -> None:
-    """Write a run's best weights as a folder that transformers loads, with a model card."""
+    """Write a run's best weights as a folder that transformers loads, with a model card; an adapter is merged."""
     from rft_loop.export import export as write
 
-    typer.echo(write(run, out, step))
+    typer.echo(write(run, out, step, adapter))

@@ -1,8 +1,9 @@
-"""`assay train`: reinforcement fine-tuning from a recipe."""
+"""`assay train`: reinforcement fine-tuning from a recipe, and the comparison with supervised fine-tuning."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,10 @@ import typer
 from rft_loop.commands.options import ends_told
 
 if TYPE_CHECKING:
+    from rft_loop.checkpoint import Progress
+    from rft_loop.pause import Pause
     from rft_loop.recipe import Recipe
+    from rft_loop.record import Run
 
 
 def train(
@@ -25,9 +29,35 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="The folder of a run to continue from its last checkpoint.")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="supervised", help="Then train the same by supervised fine-tuning, and compare the two."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="With --against: the items to compare on; by default the validation split.")
+    ] = None,
+    grace: Annotated[
+        float, typer.Option(help="Seconds that the step under way may go on after SIGTERM.", min=0.0)
+    ] = 20.0,
 ) -> None:
     """Train a model on a data set with a grader as its reward."""
-    from graders.grade import GradingStopped
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        _train(recipe, settings or [], resume, against, data, grace)
+        return
+    from rft_loop.crew import dismiss, follow
+    from rft_loop.ranks import joined_ranks
+
+    with joined_ranks() as ranks:
+        if not ranks.is_first:
+            follow(ranks)
+            return
+        _train(recipe, settings or [], resume, against, data, grace)
+        dismiss(ranks)
+
+
+def _train(
+    recipe: str | None, settings: list[str], resume: Path | None, against: str | None, data: Path | None, grace: float
+) -> None:
     from rft_loop.recipe import load_recipe, resolved
     from rft_loop.record import create_run, open_run, write_beside
 
@@ -35,44 +65,98 @@ def train(
         raise ValueError("give a recipe, or --resume with the folder of a run")
     if resume is not None:
         run, stored = open_run(resume)
-        wanted = _continued(stored, recipe, settings or [], resume) if recipe is not None or settings else stored
+        wanted = _continued(stored, recipe, settings, resume) if recipe is not None or settings else stored
     else:
         assert recipe is not None
-        wanted = load_recipe(recipe, settings or [])
-    from rft_loop.console import live_view
-    from rft_loop.loop import train as run_training
-    from rft_loop.report import write_report
-    from rft_loop.trackers import tracker
-    from rft_loop.training import StoppedError
-
+        wanted = load_recipe(recipe, settings)
+    _check_against(against, data, wanted)
     if resume is None:
         run = create_run(wanted)
-    budget = "" if wanted.budget is None else "; -s budget=... gives it another budget"
-    with run.only_writer(), ends_told(lambda: f"Go on with: assay train --resume {run.folder}{budget}"):
+    further = "" if against is None else f" --against {against}" + (f" --data {data}" if data else "")
+    go_on = f"assay train --resume {run.folder}{further}"
+    with run.only_writer():
         if resume is not None and wanted != stored:
             write_beside(run.folder / "recipe.json", json.dumps(resolved(wanted), indent=2, ensure_ascii=False))
+        _train_one(wanted, run, go_on, grace)
+    if against is not None:
+        _compare(wanted, run, data, go_on, grace)
+
+
+def _train_one(wanted: Recipe, run: Run, go_on: str, grace: float) -> None:
+    """Train a run to its end, and say where the result lies; on whatever ends it before, how to go on."""
+    from graders.grade import GradingStopped
+    from rft_loop.pause import Pause, PausedError
+    from rft_loop.report import write_report
+    from rft_loop.training import StoppedError
+
+    pause = Pause(run.pause_file, grace)
+    budget = "" if wanted.budget is None else "; -s budget=... gives it another budget"
+
+    def kept() -> str:
+        return f"Go on with: {go_on}{budget}" if run.events_file.is_file() else "Nothing was begun: start it anew"
+
+    with ends_told(kept):
         try:
-            with live_view(wanted.steps, wanted.name) as view, tracker(wanted, run.folder) as track:
-
-                def both(event: dict[str, Any]) -> None:
-                    view(event)
-                    track(event)
-
-                progress = run_training(wanted, run, both)
-        except StoppedError as problem:
+            progress = _watched(wanted, run, pause)
+        except (StoppedError, PausedError) as problem:
             write_report(run.folder)
-            typer.echo(f"assay: {problem}", err=True)
-            raise typer.Exit(3) from None
+            paused = isinstance(problem, PausedError)
+            typer.echo(f"assay: {problem}" + (f". {kept()}" if paused else ""), err=True)
+            raise typer.Exit(pause.exit_code if paused else 3) from None
         except GradingStopped:
             write_report(run.folder)
             raise
+        except KeyboardInterrupt:
+            if pause.reason is None:
+                raise
+            typer.echo(f"assay: stopped at once ({pause.reason}). {kept()}", err=True)
+            raise typer.Exit(pause.exit_code) from None
         finally:
             run.discard_if_unused()
     report = write_report(run.folder)
     for line in _spent(run.folder):
         typer.echo(line)
-    typer.echo(f"best checkpoint: {run.checkpoints / f'step-{progress.best_step}'}")
+    by = "" if wanted.best_by == "reward" else f" (by {wanted.best_by})"
+    typer.echo(f"best checkpoint{by}: {run.checkpoints / f'step-{progress.best_step}'}")
     typer.echo(f"report: {report}")
+
+
+def _watched(wanted: Recipe, run: Run, pause: Pause) -> Progress:
+    """Train with a view on the terminal and in the recipe's tracker."""
+    from rft_loop.console import live_view
+    from rft_loop.loop import train as run_training
+    from rft_loop.trackers import tracker
+
+    with pause.signals(), live_view(wanted.steps, wanted.name) as view, tracker(wanted, run.folder) as track:
+
+        def both(event: dict[str, Any]) -> None:
+            view(event)
+            track(event)
+
+        return run_training(wanted, run, both, pause)
+
+
+def _check_against(against: str | None, data: Path | None, recipe: Recipe) -> None:
+    """Refuse before hours of training what could not be compared after them."""
+    if against is None and data is not None:
+        raise ValueError("--data names the items of a comparison: give --against supervised too, or use assay eval")
+    if against not in (None, "supervised"):
+        raise ValueError(f"--against {against}: the methods to compare with are: supervised")
+    if against is not None:
+        from rft_loop.against import check_comparable
+
+        check_comparable(recipe, data)
+
+
+def _compare(wanted: Recipe, run: Run, data: Path | None, go_on: str, grace: float) -> None:
+    from rft_loop.against import compare_methods, open_twin
+
+    twin, other = open_twin(wanted, run)
+    with other.only_writer():
+        _train_one(twin, other, go_on, grace)
+    with run.only_writer(), ends_told(lambda: f"Go on with: {go_on}"):
+        for line in compare_methods(wanted, run, other, data):
+            typer.echo(line)
 
 
 def _spent(folder: Path) -> list[str]:

@@ -1,0 +1,83 @@
+"""Choose: the next token of each row, with the log-prob under which it was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Choice:
+    """How the next tokens are drawn: the temperature, what is left out, and every rollout's own random numbers.
+
+    A rollout's numbers come from the seed, its prompt's number and its own within the group (Salmon et al. 2011,
+    Philox), so that neither what is decoded beside it nor on how many devices changes what is drawn.
+    """
+
+    def __init__(
+        self,
+        temperature: float,
+        seed: int,
+        names: Sequence[tuple[int, int]],
+        max_new_tokens: int,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+    ) -> None:
+        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        self.max_new_tokens = max_new_tokens
+        drawn = [_uniform(seed, name, max_new_tokens if temperature > 0 else 0) for name in names]
+        self.uniform = torch.from_numpy(np.stack(drawn))  # (rollouts, tokens) in [0, 1)
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """What a recorded graph of the choice depends on."""
+        return self.temperature, self.top_k, self.top_p
+
+    def to(self, device: torch.device) -> None:
+        self.uniform = self.uniform.to(device)
+
+    def numbers(self, rollouts: Tensor, counts: Tensor, steps: int) -> Tensor:
+        """Random numbers of these rollouts' tokens from number `counts` on, (steps, rollouts)."""
+        if self.temperature == 0:
+            return torch.zeros((), device=counts.device)
+        wanted = counts + torch.arange(steps, device=counts.device)[:, None]
+        return self.uniform[rollouts, wanted.clamp(max=self.max_new_tokens - 1)]
+
+    def __call__(self, logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Token and log-prob of each row, (rows,) each."""
+        scaled = truncated(logits / (self.temperature or 1.0), self.top_k, self.top_p)
+        if self.temperature == 0:
+            chosen = scaled.argmax(-1)
+        else:
+            sums = torch.softmax(scaled, -1).cumsum(-1)
+            chosen = torch.searchsorted(sums, uniform[:, None] * sums[:, -1:], right=True)[:, 0]
+        return chosen, scaled.gather(-1, chosen[:, None])[:, 0] - scaled.logsumexp(-1)
+
+
+def truncated(logits: Tensor, top_k: int | None, top_p: float, keep: Tensor | None = None) -> Tensor:
+    """Logits with those of left-out tokens so low that their probability is 0; (..., vocabulary).
+
+    top_k keeps the likeliest k (Fan et al. 2018); top_p the fewest likeliest whose probabilities sum to p (Holtzman et
+    al. 2020). `keep` (...,) are tokens that stay in any case: those that were drawn.
+    """
+    if top_k is None and top_p >= 1.0:
+        return logits
+    with torch.no_grad():
+        ordered, order = logits.sort(-1, descending=True)
+        before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
+        out = before >= top_p
+        if top_k is not None:
+            out |= torch.arange(logits.shape[-1], device=logits.device) >= top_k
+        out[..., 0] = False
+        out = out.scatter(-1, order, out)
+        if keep is not None:
+            out = out.scatter(-1, keep[..., None], False)
+    return logits.masked_fill(out, torch.finfo(logits.dtype).min)
+
+
+def _uniform(seed: int, name: tuple[int, int], count: int) -> np.ndarray:
+    """Numbers in [0, 1), kept a little under 1 so that their product with a sum stays below the sum in float32."""
+    bits = np.random.Philox(key=[seed % 2**64, (name[0] << 32) + name[1]])
+    return np.random.Generator(bits).random(count, dtype=np.float32) * np.float32(1 - 2**-20)

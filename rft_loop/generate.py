@@ -1,0 +1,74 @@
+"""Generate: rollouts of any causal language model through transformers' own `generate`; slower than the decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from rft_loop.choose import Choice
+from rft_loop.policy import Policy
+
+
+class _Chosen(LogitsProcessor):  # type: ignore[misc]
+    """Chooses each next token as the decoder would, remembers its log-prob, and leaves `generate` no other."""
+
+    def __init__(self, choice: Choice, rollouts: Tensor, width: int) -> None:
+        self.choice, self.rollouts, self.width = choice, rollouts, width
+        self.logprobs: list[Tensor] = []
+
+    def __call__(self, input_ids: Any, scores: Any) -> Tensor:
+        count = torch.full_like(self.rollouts, input_ids.shape[1] - self.width)
+        uniform = self.choice.numbers(self.rollouts, count, 1).expand(1, len(count))[0]
+        chosen, logprob = self.choice(scores.float(), uniform)
+        self.logprobs.append(logprob)
+        return torch.full_like(scores, -torch.inf).scatter(-1, chosen[:, None], 0.0)
+
+
+def generate(
+    policy: Policy, prompts: Sequence[Sequence[int]], per_prompt: int, choice: Choice, ends: Tensor, rows: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens and log-probs (rollouts, tokens), and lengths (rollouts,), of `per_prompt` rollouts of each prompt."""
+    device, most = policy.device, choice.max_new_tokens
+    total = len(prompts) * per_prompt
+    tokens = torch.zeros(total, most, dtype=torch.long, device=device)
+    logprobs = torch.zeros(total, most, device=device)
+    for start in range(0, total, rows):
+        part = torch.arange(start, min(start + rows, total), device=device)
+        asked = [prompts[row // per_prompt] for row in part.tolist()]
+        width = max(map(len, asked))
+        ids = torch.zeros(len(asked), width, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(asked):
+            ids[row, width - len(prompt) :] = torch.tensor(prompt)
+            mask[row, width - len(prompt) :] = 1
+        chosen = _Chosen(choice, part, width)
+        with policy.computing():
+            found: Any = policy.model.generate(
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                generation_config=_plain(policy, ends, most),
+                logits_processor=LogitsProcessorList([chosen]),
+            )
+        new = found[:, width:]
+        tokens[part, : new.shape[1]] = new
+        logprobs[part, : new.shape[1]] = torch.stack(chosen.logprobs, 1)
+    ended = torch.isin(tokens, ends)
+    lengths = torch.where(ended.any(1), ended.int().argmax(1) + 1, most)
+    return tokens, logprobs, lengths
+
+
+def _plain(policy: Policy, ends: Tensor, max_new_tokens: int) -> GenerationConfig:
+    """Nothing of the model's own settings that would change what is drawn."""
+    return GenerationConfig(
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=ends.tolist(),
+        pad_token_id=int(ends[0]),
+        bos_token_id=policy.tokenizer.bos_token_id,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+    )
