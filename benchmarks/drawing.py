@@ -23,7 +23,7 @@ import torch  # noqa: E402
 
 from rft_loop.loop import train  # noqa: E402
 from rft_loop.recipe import load_recipe  # noqa: E402
-from rft_loop.record import create_run, read_events  # noqa: E402
+from rft_loop.watching.record import create_run, read_events  # noqa: E402
 
 LETTERS = Path(__file__).resolve().parents[1] / "examples" / "letters"
 

@@ -24,13 +24,13 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import torch  # noqa: E402
 from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
 
-from rft_loop.decode import sample  # noqa: E402
-from rft_loop.logprobs import token_logprobs  # noqa: E402
-from rft_loop.optimizer import make_optimizer  # noqa: E402
-from rft_loop.policy import Policy, make_policy  # noqa: E402
+from rft_loop.learning.logprobs import token_logprobs  # noqa: E402
+from rft_loop.learning.optimizer import make_optimizer  # noqa: E402
+from rft_loop.learning.update import update  # noqa: E402
+from rft_loop.model.policy import Policy, make_policy  # noqa: E402
+from rft_loop.model.scratch import build_tokenizer  # noqa: E402
 from rft_loop.recipe import Recipe, Scratch  # noqa: E402
-from rft_loop.scratch import build_tokenizer  # noqa: E402
-from rft_loop.update import update  # noqa: E402
+from rft_loop.sampling.decode import sample  # noqa: E402
 
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "0.5b": (

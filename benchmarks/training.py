@@ -123,8 +123,10 @@ def ours(yardstick: Path, work: str, seed: int, steps: int) -> dict[str, float]:
     """One run of `assay train`: median CPU seconds of a step, of sampling and of the update; and the rewards."""
     import torch
 
-    from rft_loop import loop, orders, sampler, training
-    from rft_loop.record import create_run
+    from rft_loop import loop, training
+    from rft_loop.parallel import orders
+    from rft_loop.sampling import sampler
+    from rft_loop.watching.record import create_run
 
     torch.set_num_threads(1)
     kind, rows = work.split("-")

@@ -13,7 +13,7 @@ for _package, _mark in ((_graders, "Grade"), (_rewards, "rewards_of")):
             "Rename that file, or run your script from another folder."
         )
 
-from rft_loop.advantage import group_advantages  # noqa: E402  (after the guard)
+from rft_loop.learning.advantage import group_advantages  # noqa: E402  (after the guard)
 from rft_loop.recipe import Recipe, load_recipe  # noqa: E402
 
 __all__ = ["Recipe", "group_advantages", "load_recipe"]

@@ -11,14 +11,14 @@ from graders.grader import Grader
 from graders.offline.compare import Comparison, compare_grades
 from graders.registry import load
 from graders.statistics import Summary
+from rft_loop.display.report import write_report
 from rft_loop.evaluate import best_checkpoint, grade_outputs, outputs_of, write_outputs
 from rft_loop.items import check_gradable, read_items
 from rft_loop.judges import judges_of
-from rft_loop.policy import choose_device, load_pretrained
+from rft_loop.model.policy import choose_device, load_pretrained
 from rft_loop.recipe import Recipe, differing_key
-from rft_loop.record import Run, create_run, open_run, write_beside
-from rft_loop.report import write_report
 from rft_loop.supervised import written_answers
+from rft_loop.watching.record import Run, create_run, open_run, write_beside
 
 
 def twin_of(recipe: Recipe) -> Recipe:

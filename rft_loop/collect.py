@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from graders.grade import Grade
-from rft_loop.advantage import has_spread
 from rft_loop.drawing import draw, draw_by_difficulty
 from rft_loop.grading import grade_rollouts
-from rft_loop.measures import Clock
+from rft_loop.learning.advantage import has_spread
 from rft_loop.reading import read
 from rft_loop.recipe import Recipe
-from rft_loop.rollout import Rollout
+from rft_loop.sampling.rollout import Rollout
 from rft_loop.training import Training
+from rft_loop.watching.measures import Clock
 
 
 def collect(training: Training, step: int, clock: Clock) -> tuple[list[int], list[Rollout], list[Grade]]:

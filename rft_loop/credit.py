@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from graders.algebra.combine import WeightedSum
 from graders.grade import Grade
 from rewards.reward import minus_divergence
-from rft_loop.advantage import gdpo, group_advantages
-from rft_loop.crew import together
-from rft_loop.orders import apart
-from rft_loop.rollout import Rollout
+from rft_loop.learning.advantage import gdpo, group_advantages
+from rft_loop.parallel.crew import together
+from rft_loop.parallel.orders import apart
+from rft_loop.sampling.rollout import Rollout
 from rft_loop.training import Training
 
 

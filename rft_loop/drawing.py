@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
-from rft_loop.advantage import has_spread
-from rft_loop.record import Run
+from rft_loop.learning.advantage import has_spread
+from rft_loop.watching.record import Run
 
 RESTS = (1, 1, 2, 4, 8)  # how many times longer an item rests, by its visits in a row whose rewards had no spread
 JITTER = 0.25  # so that the same items do not come together each time

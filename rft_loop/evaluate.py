@@ -10,15 +10,15 @@ from typing import Any
 from graders.grader import Grader
 from graders.sample import Sample
 from graders.statistics import Summary, summarise
-from rft_loop.checkpoint import all_checkpoints, read_progress
 from rft_loop.grading import grade_each
 from rft_loop.items import Rows, prompts_of
-from rft_loop.policy import Policy
+from rft_loop.model.checkpoint import all_checkpoints, read_progress
+from rft_loop.model.policy import Policy
 from rft_loop.reading import read
-from rft_loop.record import write_beside
-from rft_loop.rollout import Rollout
-from rft_loop.sampler import OwnSampler
+from rft_loop.sampling.rollout import Rollout
+from rft_loop.sampling.sampler import OwnSampler
 from rft_loop.validation import answer
+from rft_loop.watching.record import write_beside
 
 
 def best_checkpoint(folder: Path) -> Path:

@@ -11,11 +11,11 @@ from graders.grader import Grader
 from graders.groups import grade_groups
 from graders.sample import Item, Sample
 from graders.score import grade_many
-from rft_loop.measures import errors_by_kind
 from rft_loop.reading import misformed
-from rft_loop.record import Run, Split
-from rft_loop.rollout import Rollout
+from rft_loop.sampling.rollout import Rollout
 from rft_loop.training import BUDGET_WINDOW, StoppedError, Training
+from rft_loop.watching.measures import errors_by_kind
+from rft_loop.watching.record import Run, Split
 
 
 def grade_rollouts(

@@ -13,7 +13,7 @@ from graders.rows import read_rows
 from graders.sample import Sample
 from graders.template import short
 from graders.variables import missing_variables
-from rft_loop.policy import Policy, written
+from rft_loop.model.policy import Policy, written
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 

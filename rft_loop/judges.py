@@ -15,7 +15,7 @@ from graders.service.services import Services, current, use
 from graders.service.settings import read_settings
 from graders.service.spent import Spent
 from rft_loop.recipe import Recipe
-from rft_loop.record import Run
+from rft_loop.watching.record import Run
 
 FOLDER = "judges"  # of a run: answers, and `spent.json`
 COUNTS = ("calls", "prompt_tokens", "completion_tokens")

@@ -14,25 +14,25 @@ from typing import NoReturn
 
 from graders.grade import GradingStopped
 from rewards.reward import rewards_of
-from rft_loop.advice import advice_due, advise
-from rft_loop.checkpoint import Progress, prune, read_progress
 from rft_loop.collect import collect, seed_of, trained_on
 from rft_loop.credit import advantages_of, charged_for_divergence
-from rft_loop.crew import together
 from rft_loop.grading import grade_watched, stay_within_budget, write_rollouts
 from rft_loop.items import read_items
 from rft_loop.judges import judges_of
-from rft_loop.measures import Clock, by_grader, measures
-from rft_loop.optimizer import learning_rate
-from rft_loop.orders import begin_anew, store, updated
+from rft_loop.learning.optimizer import learning_rate
+from rft_loop.model.checkpoint import Progress, prune, read_progress
+from rft_loop.parallel.crew import together
+from rft_loop.parallel.orders import begin_anew, store, updated
+from rft_loop.parallel.ranks import joined
 from rft_loop.pause import AtOnce, Pause, PausedError
-from rft_loop.ranks import joined
 from rft_loop.recipe import Recipe
-from rft_loop.record import Run, read_events, working_seconds, write_beside
-from rft_loop.speed import speed
 from rft_loop.supervised import supervised_step, warm_start
 from rft_loop.training import Training, View, prepare, reference_of
 from rft_loop.validation import validate
+from rft_loop.watching.advice import advice_due, advise
+from rft_loop.watching.measures import Clock, by_grader, measures
+from rft_loop.watching.record import Run, read_events, working_seconds, write_beside
+from rft_loop.watching.speed import speed
 
 
 def train(recipe: Recipe, run: Run, view: View = lambda event: None, pause: Pause | None = None) -> Progress:

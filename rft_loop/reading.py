@@ -17,7 +17,7 @@ from graders.sample import Sample
 from graders.structured.json_schema import JsonSchema
 from graders.text.finders import without_thinking
 from graders.text.format import Format
-from rft_loop.rollout import Rollout
+from rft_loop.sampling.rollout import Rollout
 
 TAIL = 64  # tokens at a prompt's end in which an opening tag is looked for
 

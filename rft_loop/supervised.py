@@ -15,17 +15,17 @@ from torch.nn.utils import clip_grad_norm_
 from graders.grade import GradingError
 from graders.sample import Sample
 from graders.template import render
-from rft_loop.crew import Holds, together
 from rft_loop.drawing import draw
 from rft_loop.items import Rows, context_of, read_items
-from rft_loop.measures import Clock
-from rft_loop.optimizer import learning_rate
-from rft_loop.policy import Policy
-from rft_loop.ranks import ALONE, Ranks
+from rft_loop.learning.optimizer import learning_rate
+from rft_loop.learning.update import weight_rms
+from rft_loop.model.policy import Policy
+from rft_loop.parallel.crew import Holds, together
+from rft_loop.parallel.ranks import ALONE, Ranks
+from rft_loop.parallel.sharding import full
 from rft_loop.recipe import Recipe, WarmStart
-from rft_loop.sharding import full
-from rft_loop.speed import speed
-from rft_loop.update import weight_rms
+from rft_loop.watching.measures import Clock
+from rft_loop.watching.speed import speed
 
 if TYPE_CHECKING:
     from rft_loop.training import Training

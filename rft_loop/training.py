@@ -15,22 +15,22 @@ from graders.composite import Composite
 from graders.grader import Grader
 from graders.registry import load
 from graders.template import nearest
-from rft_loop.advice import advice_due, advise, through_generate
-from rft_loop.checkpoint import Progress, all_checkpoints, load_checkpoint, sha256
-from rft_loop.crew import Hand, together
-from rft_loop.decoder import NORM_OFFSET
 from rft_loop.drawing import Visits
 from rft_loop.items import Rows, check_gradable, check_group_size, prompts_of, read_items
 from rft_loop.judges import Spending
-from rft_loop.orders import make_ready, take_reference, take_up
+from rft_loop.model.checkpoint import Progress, all_checkpoints, load_checkpoint, sha256
+from rft_loop.model.policy import Policy, choose_device, load_policy
+from rft_loop.parallel.crew import Hand, together
+from rft_loop.parallel.orders import make_ready, take_reference, take_up
+from rft_loop.parallel.ranks import ALONE, Ranks
 from rft_loop.pause import Pause
-from rft_loop.policy import Policy, choose_device, load_policy
-from rft_loop.ranks import ALONE, Ranks
 from rft_loop.reading import check_sees_enough
 from rft_loop.recipe import REWARD, Recipe
-from rft_loop.record import Run, mend_torn_line, read_events
-from rft_loop.sampler import Sampler, make_sampler
+from rft_loop.sampling.decoder import NORM_OFFSET
+from rft_loop.sampling.sampler import Sampler, make_sampler
 from rft_loop.supervised import Pair, answers_of, written_answers
+from rft_loop.watching.advice import advice_due, advise, through_generate
+from rft_loop.watching.record import Run, mend_torn_line, read_events
 
 View = Callable[[dict[str, Any]], None]
 BUDGET_WINDOW = 10  # steps over which the share of undecided grades is judged

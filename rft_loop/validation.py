@@ -10,12 +10,12 @@ from typing import Any
 from graders.grade import Grade
 from graders.statistics import Interval, summarise
 from rft_loop.grading import by_kind, grade_rollouts, grade_watched, stop, write_rollouts
-from rft_loop.measures import by_grader, errors_by_kind, of_form
 from rft_loop.reading import read
 from rft_loop.recipe import REWARD
-from rft_loop.rollout import Rollout
-from rft_loop.sampler import Sampler
+from rft_loop.sampling.rollout import Rollout
+from rft_loop.sampling.sampler import Sampler
 from rft_loop.training import Training
+from rft_loop.watching.measures import by_grader, errors_by_kind, of_form
 
 
 def validate(training: Training) -> None:

@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from graders.sandbox.level import Standing
     from graders.sandbox.pool import Pool
-    from rft_loop.policy import Policy
+    from rft_loop.model.policy import Policy
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny tensors, one thread
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -33,9 +33,9 @@ def make_tiny_policy(family: str = "llama", seed: int = 0, ends: list[int] | Non
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from rft_loop.policy import make_policy
+    from rft_loop.model.policy import make_policy
+    from rft_loop.model.scratch import build_tokenizer
     from rft_loop.recipe import Scratch
-    from rft_loop.scratch import build_tokenizer
 
     tokenizer = build_tokenizer([LETTERS], Scratch(tokens="characters"))
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}

@@ -11,13 +11,13 @@ import sys
 import torch
 from conftest import make_tiny_policy
 
-from rft_loop.optimizer import make_optimizer
-from rft_loop.policy import Policy
-from rft_loop.ranks import ALONE, Ranks, joined_ranks
+from rft_loop.learning.optimizer import make_optimizer
+from rft_loop.learning.update import UpdateStats, divergences, update
+from rft_loop.model.policy import Policy
+from rft_loop.parallel.ranks import ALONE, Ranks, joined_ranks
+from rft_loop.parallel.sharding import ShardedPolicy, full, shard
 from rft_loop.recipe import Recipe, recipe_from
-from rft_loop.rollout import Rollout
-from rft_loop.sharding import ShardedPolicy, full, shard
-from rft_loop.update import UpdateStats, divergences, update
+from rft_loop.sampling.rollout import Rollout
 
 GROUP = 3
 

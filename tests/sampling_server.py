@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from rft_loop.decode import sample
-from rft_loop.policy import Policy, load_pretrained
-from rft_loop.update import score
+from rft_loop.learning.update import score
+from rft_loop.model.policy import Policy, load_pretrained
+from rft_loop.sampling.decode import sample
 
 
 class Served:

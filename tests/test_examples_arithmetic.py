@@ -17,7 +17,7 @@ from graders.registry import load
 from graders.sample import Sample
 from rft_loop.loop import train
 from rft_loop.recipe import load_recipe
-from rft_loop.record import create_run, read_events
+from rft_loop.watching.record import create_run, read_events
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "arithmetic"
 HERE = importlib.util.find_spec("reasoning_gym") is not None

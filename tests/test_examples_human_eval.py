@@ -16,7 +16,7 @@ from pyarrow import parquet
 from graders.sandbox.pool import pool
 from rft_loop.loop import train
 from rft_loop.recipe import load_recipe
-from rft_loop.record import create_run, read_events
+from rft_loop.watching.record import create_run, read_events
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "human_eval"
 SCRATCH = "model={scratch: {tokens: words, hidden_size: 16, intermediate_size: 32, num_hidden_layers: 1}}"

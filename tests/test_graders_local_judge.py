@@ -82,7 +82,7 @@ def transformers_serve(gguf: Path, port: int, tmp_path: Path) -> tuple[list[str]
         pytest.skip("transformers serve needs more packages: pip install 'transformers[serving]'")
     import torch
 
-    from rft_loop.policy import load_pretrained
+    from rft_loop.model.policy import load_pretrained
 
     policy = load_pretrained(str(gguf), torch.device("cpu"))
     folder = str(tmp_path / "model")

@@ -15,17 +15,17 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
-from rft_loop.adapter import add_adapter, is_adapter, linear_names, merged_weight, save_whole, switched_off
-from rft_loop.base import Base
-from rft_loop.checkpoint import Progress, load_checkpoint, save_checkpoint
 from rft_loop.cli import app
-from rft_loop.decode import sample
+from rft_loop.learning.optimizer import make_optimizer
+from rft_loop.learning.update import divergences, score, update
 from rft_loop.loop import train
-from rft_loop.optimizer import make_optimizer
-from rft_loop.policy import Policy, load_policy, load_pretrained
+from rft_loop.model.adapter import add_adapter, is_adapter, linear_names, merged_weight, save_whole, switched_off
+from rft_loop.model.base import Base
+from rft_loop.model.checkpoint import Progress, load_checkpoint, save_checkpoint
+from rft_loop.model.policy import Policy, load_policy, load_pretrained
 from rft_loop.recipe import Lora, Recipe, load_recipe, recipe_from
-from rft_loop.record import Run, create_run, read_events
-from rft_loop.update import divergences, score, update
+from rft_loop.sampling.decode import sample
+from rft_loop.watching.record import Run, create_run, read_events
 
 MakePolicy = Callable[..., Policy]
 CPU = torch.device("cpu")

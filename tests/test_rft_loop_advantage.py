@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rft_loop.advantage import EPSILON, Estimator, gdpo, group_advantages, has_spread, std, zero_spread_share
+from rft_loop.learning.advantage import EPSILON, Estimator, gdpo, group_advantages, has_spread, std, zero_spread_share
 
 SIZE = 4
 REWARD = st.floats(-100, 100, allow_subnormal=False)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from rft_loop.advice import RULES, advise
 from rft_loop.recipe import Recipe, recipe_from
+from rft_loop.watching.advice import RULES, advise
 
 HEALTHY: dict[str, Any] = {
     "reward": 0.4,

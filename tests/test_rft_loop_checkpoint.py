@@ -12,7 +12,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rft_loop.checkpoint import (
+from rft_loop.learning.optimizer import make_optimizer
+from rft_loop.model.checkpoint import (
     Progress,
     all_checkpoints,
     checkpoint_name,
@@ -22,8 +23,7 @@ from rft_loop.checkpoint import (
     read_progress,
     save_checkpoint,
 )
-from rft_loop.optimizer import make_optimizer
-from rft_loop.policy import Policy
+from rft_loop.model.policy import Policy
 from rft_loop.recipe import recipe_from
 
 MakePolicy = Callable[..., Policy]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from rft_loop.console import Figures, items_text, live_view, panel
+from rft_loop.display.console import Figures, items_text, live_view, panel
 
 START = {
     "event": "start",

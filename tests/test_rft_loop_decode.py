@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from rft_loop.choose import Choice, truncated
-from rft_loop.decode import sample
-from rft_loop.decoder import NORM_OFFSET
-from rft_loop.policy import Policy, make_policy
-from rft_loop.rollout import Rollout
-from rft_loop.slots import Slots
-from rft_loop.update import score
+from rft_loop.learning.update import score
+from rft_loop.model.policy import Policy, make_policy
+from rft_loop.sampling.choose import Choice, truncated
+from rft_loop.sampling.decode import sample
+from rft_loop.sampling.decoder import NORM_OFFSET
+from rft_loop.sampling.rollout import Rollout
+from rft_loop.sampling.slots import Slots
 
 PAD, END = 0, 1
 LETTERS = range(8, 25)

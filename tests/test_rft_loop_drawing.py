@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from rft_loop.checkpoint import sha256
 from rft_loop.drawing import RESTS, Visits, draw, draw_by_difficulty
 from rft_loop.loop import train
+from rft_loop.model.checkpoint import sha256
 from rft_loop.recipe import Recipe, load_recipe
-from rft_loop.record import Run, create_run
+from rft_loop.watching.record import Run, create_run
 
 LETTERS = Path(__file__).parent.parent / "examples" / "letters"
 SMALL = ("steps=6", "items_per_step=4", "group_size=4", "eval_every=3", "save_every=2")

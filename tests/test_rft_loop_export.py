@@ -9,12 +9,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from rft_loop.checkpoint import load_checkpoint
 from rft_loop.cli import app
-from rft_loop.export import export
 from rft_loop.loop import train
+from rft_loop.model.checkpoint import load_checkpoint
+from rft_loop.model.export import export
 from rft_loop.recipe import load_recipe
-from rft_loop.record import create_run
+from rft_loop.watching.record import create_run
 
 LETTERS = Path(__file__).parent.parent / "examples" / "letters"
 

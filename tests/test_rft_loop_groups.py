@@ -22,8 +22,8 @@ from graders.testing.scripted_judge import Reaction, Request, ScriptedJudge, sai
 from rft_loop.cli import main
 from rft_loop.loop import train
 from rft_loop.recipe import Recipe, load_recipe
-from rft_loop.record import Run, create_run, read_events
 from rft_loop.training import StoppedError
+from rft_loop.watching.record import Run, create_run, read_events
 
 LETTERS = Path(__file__).parent.parent / "examples" / "letters"
 SMALL = ("steps=4", "items_per_step=4", "group_size=4", "eval_every=2", "save_every=2")

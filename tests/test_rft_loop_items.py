@@ -12,7 +12,7 @@ import pytest
 from graders import Grade, as_grader, load
 from graders.grader import Grader
 from rft_loop.items import check_gradable, prompts_of, read_items
-from rft_loop.policy import Policy
+from rft_loop.model.policy import Policy
 
 MakePolicy = Callable[..., Policy]
 GOOD = {"messages": [{"role": "user", "content": "abc"}], "gene": "FBN1"}

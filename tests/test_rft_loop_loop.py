@@ -19,11 +19,11 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from rft_loop.checkpoint import sha256
 from rft_loop.loop import train
+from rft_loop.model.checkpoint import sha256
 from rft_loop.recipe import Recipe, load_recipe
-from rft_loop.record import Run, create_run, read_events
 from rft_loop.training import StoppedError
+from rft_loop.watching.record import Run, create_run, read_events
 
 ROOT = Path(__file__).parent.parent
 LETTERS = ROOT / "examples" / "letters"

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rft_loop.loss import (
+from rft_loop.learning.loss import (
     Aggregation,
     cispo_loss,
     clipped_count,

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rft_loop.micro_batches import micro_batches, padded_tokens
-from rft_loop.rollout import Rollout
+from rft_loop.learning.micro_batches import micro_batches, padded_tokens
+from rft_loop.sampling.rollout import Rollout
 
 
 def rollout(prompt: int, answer: int, name: int = 0) -> Rollout:

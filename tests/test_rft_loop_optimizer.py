@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from rft_loop.checkpoint import Progress, load_checkpoint, load_optimizer, save_checkpoint
-from rft_loop.optimizer import OffloadedAdamW, make_optimizer
-from rft_loop.policy import Policy
+from rft_loop.learning.optimizer import OffloadedAdamW, make_optimizer
+from rft_loop.model.checkpoint import Progress, load_checkpoint, load_optimizer, save_checkpoint
+from rft_loop.model.policy import Policy
 from rft_loop.recipe import Recipe, recipe_from
 
 MakePolicy = Callable[..., Policy]

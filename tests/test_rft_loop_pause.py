@@ -20,7 +20,7 @@ from rft_loop.commands.pause import pause as pause_command
 from rft_loop.loop import train
 from rft_loop.pause import AtOnce, Pause
 from rft_loop.recipe import load_recipe
-from rft_loop.record import Run, create_run, read_events
+from rft_loop.watching.record import Run, create_run, read_events
 
 ROOT = Path(__file__).parent.parent
 LETTERS = ROOT / "examples" / "letters"

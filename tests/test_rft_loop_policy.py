@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from rft_loop.checkpoint import Progress, load_checkpoint, save_checkpoint
-from rft_loop.decode import sample
-from rft_loop.policy import Policy, choose_device, load_policy, load_pretrained, make_policy
+from rft_loop.model.checkpoint import Progress, load_checkpoint, save_checkpoint
+from rft_loop.model.policy import Policy, choose_device, load_policy, load_pretrained, make_policy
 from rft_loop.recipe import recipe_from
+from rft_loop.sampling.decode import sample
 
 MakePolicy = Callable[..., Policy]
 CPU = torch.device("cpu")

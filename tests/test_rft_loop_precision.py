@@ -14,19 +14,19 @@ from safetensors.torch import load_file
 from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
 
-from rft_loop.adapter import add_adapter
-from rft_loop.base import Base
 from rft_loop.cli import app
-from rft_loop.decode import sample
+from rft_loop.learning.optimizer import make_optimizer
+from rft_loop.learning.update import score, update
 from rft_loop.loop import train
-from rft_loop.optimizer import make_optimizer
-from rft_loop.policy import Policy, load_policy
+from rft_loop.model.adapter import add_adapter
+from rft_loop.model.base import Base
+from rft_loop.model.policy import Policy, load_policy
+from rft_loop.model.recompute import recompute_layers
 from rft_loop.recipe import Lora, Recipe, load_recipe, recipe_from
-from rft_loop.recompute import recompute_layers
-from rft_loop.record import create_run
-from rft_loop.rollout import Rollout
+from rft_loop.sampling.decode import sample
+from rft_loop.sampling.rollout import Rollout
 from rft_loop.supervised import answer_loss
-from rft_loop.update import score, update
+from rft_loop.watching.record import create_run
 
 MakePolicy = Callable[..., Policy]
 LETTERS = Path(__file__).parent.parent / "examples" / "letters"

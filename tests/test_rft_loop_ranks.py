@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from safetensors.torch import load_file
 
-from rft_loop.micro_batches import shares
-from rft_loop.ranks import ALONE, Ranks
-from rft_loop.record import read_events
-from rft_loop.rollout import Rollout
+from rft_loop.learning.micro_batches import shares
+from rft_loop.parallel.ranks import ALONE, Ranks
+from rft_loop.sampling.rollout import Rollout
+from rft_loop.watching.record import read_events
 
 ROOT = Path(__file__).parent.parent
 LETTERS = ROOT / "examples" / "letters"

@@ -20,17 +20,17 @@ from typer.testing import CliRunner
 from graders import Grade, Sample, as_grader, load
 from graders.text.finders import without_thinking
 from rft_loop.cli import app
+from rft_loop.display.report import write_report
 from rft_loop.evaluate import grade_outputs, outputs_of
 from rft_loop.grading import grade_each
 from rft_loop.items import read_items
 from rft_loop.loop import train
-from rft_loop.policy import Policy, make_policy
+from rft_loop.model.policy import Policy, make_policy
+from rft_loop.model.scratch import build_model, build_tokenizer
 from rft_loop.reading import check_sees_enough, misformed, read
 from rft_loop.recipe import Recipe, Scratch, load_recipe, recipe_from
-from rft_loop.record import Run, create_run, read_events
-from rft_loop.report import write_report
-from rft_loop.rollout import Rollout
-from rft_loop.scratch import build_model, build_tokenizer
+from rft_loop.sampling.rollout import Rollout
+from rft_loop.watching.record import Run, create_run, read_events
 
 MakePolicy = Callable[..., Policy]
 LETTERS = Path(__file__).parent.parent / "examples" / "letters"
@@ -302,7 +302,7 @@ def test_the_report_shows_thinking_folded_beside_the_answer(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("options", [(), ("refill=1",)])
 def test_a_run_whose_answers_think_goes_on_to_the_same_weights(start: Any, tmp_path: Path, options: Any) -> None:
-    from rft_loop.checkpoint import sha256
+    from rft_loop.model.checkpoint import sha256
 
     given = (thinking_rows(tmp_path), "max_new_tokens=6", "temperature=2.0", *options)
     recipe, run = start(*given, name="whole")

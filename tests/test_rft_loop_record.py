@@ -17,8 +17,8 @@ from pyarrow import parquet
 
 from graders import Grade
 from rft_loop.recipe import Recipe, recipe_from
-from rft_loop.record import Run, create_run, mend_torn_line, open_run, read_events
-from rft_loop.rollout import Rollout
+from rft_loop.sampling.rollout import Rollout
+from rft_loop.watching.record import Run, create_run, mend_torn_line, open_run, read_events
 
 
 def recipe(folder: Path, **options: Any) -> Recipe:
@@ -297,7 +297,7 @@ def test_a_damaged_stored_recipe_is_a_value_error_that_names_the_file(tmp_path: 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from rft_loop.record import Run
+from rft_loop.watching.record import Run
 with Run(Path(sys.argv[1])).only_writer():
     print("held", flush=True)
     time.sleep(60)

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from rft_loop.charts import Chart, Point, Series, Size, draw, nice_ticks, tick_labels
-from rft_loop.report import write_report
-from rft_loop.run_data import pick
+from rft_loop.display.charts import Chart, Point, Series, Size, draw, nice_ticks, tick_labels
+from rft_loop.display.report import write_report
+from rft_loop.watching.run_data import pick
 
 HOSTILE = "<script>alert('reward!')</script><img src=x onerror=alert(1)>\x1b[31m\u202e</pre></table>"
 GENES = ["FBN1", "TGFBR2", "COL3A1", "LMNA", "NIPBL", "MECP2", "NF1", "RYR1", "PIGA", "TBX5", "CTNS", "UMOD"]
@@ -323,7 +323,7 @@ def test_both_themes_are_there(page: Page) -> None:
 
 
 def test_the_validation_table_says_what_the_events_say(folder: Path, page: Page) -> None:
-    from rft_loop.record import read_events
+    from rft_loop.watching.record import read_events
 
     events = [event for event in read_events(folder) if event["event"] == "validation"]
     rows = page.tables["short"][1:]
@@ -336,7 +336,7 @@ def test_the_validation_table_says_what_the_events_say(folder: Path, page: Page)
 
 
 def test_the_header_names_status_grader_size_and_gain(folder: Path, page: Page) -> None:
-    from rft_loop.record import read_events
+    from rft_loop.watching.record import read_events
 
     validations = [event for event in read_events(folder) if event["event"] == "validation"]
     gain = max(event["reward"] for event in validations) - validations[0]["reward"]

@@ -16,14 +16,14 @@ import torch
 from pyarrow import parquet
 
 from graders.service.wire import Response
-from rft_loop import sampling_server
-from rft_loop.advice import advise
 from rft_loop.cli import main
 from rft_loop.loop import train
-from rft_loop.policy import load_policy
+from rft_loop.model.policy import load_policy
 from rft_loop.recipe import Recipe, load_recipe
-from rft_loop.record import Run, create_run, open_run, read_events
-from rft_loop.sampling_server import ServerError, ServerSampler
+from rft_loop.sampling import sampling_server
+from rft_loop.sampling.sampling_server import ServerError, ServerSampler
+from rft_loop.watching.advice import advise
+from rft_loop.watching.record import Run, create_run, open_run, read_events
 
 ROOT = Path(__file__).parent.parent
 LETTERS = ROOT / "examples" / "letters"

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rft_loop.model.scratch import CHAT_TEMPLATE, SPECIAL, build_model, build_tokenizer, texts_of
 from rft_loop.recipe import Scratch
-from rft_loop.scratch import CHAT_TEMPLATE, SPECIAL, build_model, build_tokenizer, texts_of
 
 Kind = Literal["lines", "words", "characters"]
 TEXT = st.text(max_size=60).filter(lambda text: not any(token in text for token in SPECIAL))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rft_loop import speed as module
-from rft_loop.measures import Clock
-from rft_loop.speed import operations, peak_of, speed
+from rft_loop.watching import speed as module
+from rft_loop.watching.measures import Clock
+from rft_loop.watching.speed import operations, peak_of, speed
 
 
 class Fixed(Clock):

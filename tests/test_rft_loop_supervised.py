@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from rft_loop.checkpoint import sha256
 from rft_loop.commands.train import train as train_command
-from rft_loop.export import model_card
+from rft_loop.display.report import write_report
 from rft_loop.loop import train
+from rft_loop.model.checkpoint import sha256
+from rft_loop.model.export import model_card
 from rft_loop.recipe import Recipe, load_recipe
-from rft_loop.record import Run, create_run, read_events
-from rft_loop.report import write_report
+from rft_loop.watching.record import Run, create_run, read_events
 
 ROOT = Path(__file__).parent.parent
 LETTERS = ROOT / "examples" / "letters"

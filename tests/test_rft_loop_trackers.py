@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rft_loop.recipe import Recipe, recipe_from
-from rft_loop.trackers import figures, tracker
+from rft_loop.watching.trackers import figures, tracker
 
 STEP = {"event": "step", "time": 1.0, "step": 3, "of": 9, "reward": 0.5, "errors": {}, "entropy": None, "best": True}
 VALIDATION = {"event": "validation", "step": 3, "reward": 0.25, "rewards/style/mean": 1.0}

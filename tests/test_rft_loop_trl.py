@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from rft_loop.advantage import gdpo, group_advantages
-from rft_loop.decode import sample
-from rft_loop.optimizer import make_optimizer
-from rft_loop.policy import Policy
+from rft_loop.learning.advantage import gdpo, group_advantages
+from rft_loop.learning.optimizer import make_optimizer
+from rft_loop.learning.update import score, update
+from rft_loop.model.policy import Policy
 from rft_loop.recipe import recipe_from
-from rft_loop.rollout import Rollout
-from rft_loop.update import score, update
+from rft_loop.sampling.decode import sample
+from rft_loop.sampling.rollout import Rollout
 
 pytestmark = [
     pytest.mark.skipif(find_spec("trl") is None, reason="trl is not installed"),

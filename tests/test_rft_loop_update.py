@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from rft_loop import logprobs
-from rft_loop.decode import sample
-from rft_loop.optimizer import learning_rate, make_optimizer
-from rft_loop.policy import Policy
+from rft_loop.learning import logprobs
+from rft_loop.learning.optimizer import learning_rate, make_optimizer
+from rft_loop.learning.update import UpdateStats, divergences, score, update
+from rft_loop.model.policy import Policy
 from rft_loop.recipe import Recipe, recipe_from
-from rft_loop.rollout import Rollout
+from rft_loop.sampling.decode import sample
+from rft_loop.sampling.rollout import Rollout
 from rft_loop.supervised import answer_loss
-from rft_loop.update import UpdateStats, divergences, score, update
 
 MakePolicy = Callable[..., Policy]
 PROMPTS = [[5, 9, 10, 11, 12, 13, 14, 6], [5, 9, 6], [5, 20, 21, 6]]

@@ -25,7 +25,7 @@ from rich.table import Table
 from graders import Interval, Summary, bootstrap, grade_many, load, summarise
 from graders.offline.read import read_grading_rows
 from rft_loop.recipe import differing_key, load_recipe
-from rft_loop.record import open_run, working_seconds
+from rft_loop.watching.record import open_run, working_seconds
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

@@ -110,7 +110,7 @@ def calibrate(
         )
     typer.echo(json.dumps(found.to_wire(), indent=2) if as_json else str(found))
     if out is not None:
-        from rft_loop.calibration_chart import write_page
+        from rft_loop.display.calibration_chart import write_page
 
         write_page(found, out)
     missed = _misses(found, min_alpha, min_order)

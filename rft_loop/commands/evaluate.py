@@ -48,12 +48,12 @@ def evaluate(
 ) -> None:
     """Answer every item of a data set greedily, and grade the answers."""
     from graders.registry import load
-    from rft_loop.checkpoint import read_progress
     from rft_loop.evaluate import best_checkpoint, grade_outputs, outputs_of, write_outputs
     from rft_loop.items import check_gradable, read_items
-    from rft_loop.policy import choose_device, load_pretrained
+    from rft_loop.model.checkpoint import read_progress
+    from rft_loop.model.policy import choose_device, load_pretrained
     from rft_loop.reading import check_sees_enough
-    from rft_loop.record import open_run
+    from rft_loop.watching.record import open_run
 
     check_targets([data, grader, judges_file], [out, summary_file])
     source, decode_rows, trained_with, precision = Path(model), 512, None, "float32"

@@ -17,6 +17,6 @@ def export(
     ] = False,
 ) -> None:
     """Write a run's best weights as a folder that transformers loads, with a model card; an adapter is merged."""
-    from rft_loop.export import export as write
+    from rft_loop.model.export import export as write
 
     typer.echo(write(run, out, step, adapter))

@@ -14,7 +14,7 @@ def pause(
     wait: Annotated[bool, typer.Option(help="Wait until the run has ended.")] = True,
 ) -> None:
     """Ask a run to end after the step under way and to save itself; `assay train --resume RUN` goes on."""
-    from rft_loop.record import open_run, read_events
+    from rft_loop.watching.record import open_run, read_events
 
     run, _ = open_run(folder)
     if not run.is_written():

@@ -10,6 +10,6 @@ import typer
 
 def report(run: Annotated[Path, typer.Argument(help="The folder of a run.")]) -> None:
     """Write a run's report.html: one file, no network."""
-    from rft_loop.report import write_report
+    from rft_loop.display.report import write_report
 
     typer.echo(write_report(run))

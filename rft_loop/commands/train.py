@@ -12,10 +12,10 @@ import typer
 from rft_loop.commands.options import ends_told
 
 if TYPE_CHECKING:
-    from rft_loop.checkpoint import Progress
+    from rft_loop.model.checkpoint import Progress
     from rft_loop.pause import Pause
     from rft_loop.recipe import Recipe
-    from rft_loop.record import Run
+    from rft_loop.watching.record import Run
 
 
 def train(
@@ -44,8 +44,8 @@ def train(
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         _train(recipe, settings or [], resume, against, data, grace)
         return
-    from rft_loop.crew import dismiss, follow
-    from rft_loop.ranks import joined_ranks
+    from rft_loop.parallel.crew import dismiss, follow
+    from rft_loop.parallel.ranks import joined_ranks
 
     with joined_ranks() as ranks:
         if not ranks.is_first:
@@ -59,7 +59,7 @@ def _train(
     recipe: str | None, settings: list[str], resume: Path | None, against: str | None, data: Path | None, grace: float
 ) -> None:
     from rft_loop.recipe import load_recipe, resolved
-    from rft_loop.record import create_run, open_run, write_beside
+    from rft_loop.watching.record import create_run, open_run, write_beside
 
     if recipe is None and resume is None:
         raise ValueError("give a recipe, or --resume with the folder of a run")
@@ -85,8 +85,8 @@ def _train(
 def _train_one(wanted: Recipe, run: Run, go_on: str, grace: float) -> None:
     """Train a run to its end, and say where the result lies; on whatever ends it before, how to go on."""
     from graders.grade import GradingStopped
+    from rft_loop.display.report import write_report
     from rft_loop.pause import Pause, PausedError
-    from rft_loop.report import write_report
     from rft_loop.training import StoppedError
 
     pause = Pause(run.pause_file, grace)
@@ -123,9 +123,9 @@ def _train_one(wanted: Recipe, run: Run, go_on: str, grace: float) -> None:
 
 def _watched(wanted: Recipe, run: Run, pause: Pause) -> Progress:
     """Train with a view on the terminal and in the recipe's tracker."""
-    from rft_loop.console import live_view
+    from rft_loop.display.console import live_view
     from rft_loop.loop import train as run_training
-    from rft_loop.trackers import tracker
+    from rft_loop.watching.trackers import tracker
 
     with pause.signals(), live_view(wanted.steps, wanted.name) as view, tracker(wanted, run.folder) as track:
 

@@ -16,10 +16,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from rft_loop.adapter import is_adapter
-from rft_loop.optimizer import optimizer_tensors, restore_optimizer
-from rft_loop.policy import Policy, load_adapted, load_pretrained
-from rft_loop.sharding import full_weights
+from rft_loop.learning.optimizer import optimizer_tensors, restore_optimizer
+from rft_loop.model.adapter import is_adapter
+from rft_loop.model.policy import Policy, load_adapted, load_pretrained
+from rft_loop.parallel.sharding import full_weights
 
 NAME = re.compile(r"(warm-start|step)-(\d+)")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rft_loop.charts import Chart, Point, Series
-from rft_loop.run_data import RunData, number
+from rft_loop.display.charts import Chart, Point, Series
+from rft_loop.watching.run_data import RunData, number
 
 ABOUT = {
     "frac_reward_zero_std": "Share of groups whose rollouts all got the same reward: they teach nothing.",

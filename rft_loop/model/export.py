@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from rft_loop.adapter import is_adapter
-from rft_loop.checkpoint import read_progress
 from rft_loop.evaluate import best_checkpoint
-from rft_loop.policy import load_pretrained
+from rft_loop.model.adapter import is_adapter
+from rft_loop.model.checkpoint import read_progress
+from rft_loop.model.policy import load_pretrained
 from rft_loop.recipe import REWARD, Recipe, ScratchModel, resolved
-from rft_loop.record import open_run, read_events
+from rft_loop.watching.record import open_run, read_events
 
 OURS = ("manifest.json", "optimizer.safetensors", "base.json")  # of a checkpoint, no part of a model
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from rft_loop.record import read_events, working_seconds
+from rft_loop.watching.record import read_events, working_seconds
 
 Event = Mapping[str, Any]
 Row = Mapping[str, Any]  # one rollout, as its sample part holds it

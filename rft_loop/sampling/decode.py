@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from rft_loop.choose import Choice
-from rft_loop.decoder import Decoder
-from rft_loop.generate import generate
-from rft_loop.policy import Policy
-from rft_loop.rollout import Rollout
-from rft_loop.slots import Slots
+from rft_loop.model.policy import Policy
+from rft_loop.sampling.choose import Choice
+from rft_loop.sampling.decoder import Decoder
+from rft_loop.sampling.generate import generate
+from rft_loop.sampling.rollout import Rollout
+from rft_loop.sampling.slots import Slots
 
 
 def sample(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from rft_loop.policy import Policy
+from rft_loop.model.policy import Policy
 
 
 def answer_states(policy: Policy, prompts: Sequence[Sequence[int]], owner: Tensor, tokens: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from rft_loop.base import Base
+from rft_loop.model.base import Base
 from rft_loop.recipe import Lora
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

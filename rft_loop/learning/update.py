@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from rft_loop.logprobs import token_logprobs
-from rft_loop.loss import clipped_count, correction, divergence, policy_loss, token_weights
-from rft_loop.micro_batches import micro_batches, shares
-from rft_loop.policy import Policy
-from rft_loop.prefill import answer_states
-from rft_loop.ranks import ALONE, Ranks
+from rft_loop.learning.logprobs import token_logprobs
+from rft_loop.learning.loss import clipped_count, correction, divergence, policy_loss, token_weights
+from rft_loop.learning.micro_batches import micro_batches, shares
+from rft_loop.learning.prefill import answer_states
+from rft_loop.model.policy import Policy
+from rft_loop.parallel.ranks import ALONE, Ranks
+from rft_loop.parallel.sharding import ShardedPolicy, full, whole
 from rft_loop.recipe import Recipe
-from rft_loop.rollout import Rollout
-from rft_loop.sharding import ShardedPolicy, full, whole
+from rft_loop.sampling.rollout import Rollout
 
 
 class Scored(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from graders.grade import Grade
 from rft_loop.recipe import Recipe, recipe_from, resolved
-from rft_loop.rollout import Rollout
+from rft_loop.sampling.rollout import Rollout
 
 Split = Literal["train", "validation"]
 

@@ -19,9 +19,9 @@ from statistics import median
 from typing import Any
 
 from graders.grade import ERROR_KINDS
-from rft_loop.charts import Chart, Point, Size, draw, interval_axis, interval_row, short
-from rft_loop.run_charts import ABOUT, moving_mean, reward_chart, small_charts, step_values
-from rft_loop.run_data import Event, Row, RunData, number, read_run_data
+from rft_loop.display.charts import Chart, Point, Size, draw, interval_axis, interval_row, short
+from rft_loop.display.run_charts import ABOUT, moving_mean, reward_chart, small_charts, step_values
+from rft_loop.watching.run_data import Event, Row, RunData, number, read_run_data
 
 WIDE = (Size(1080, 360, "w1080"), Size(680, 340, "w680"), Size(360, 290, "w360"))
 SMALL = (Size(340, 170),)

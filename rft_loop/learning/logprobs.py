@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from rft_loop.choose import truncated
-from rft_loop.loss import token_entropy
+from rft_loop.learning.loss import token_entropy
+from rft_loop.sampling.choose import truncated
 
 MOST_LOGITS = 2**26  # numbers of one chunk: 256 MB in float32
 

@@ -25,11 +25,11 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from rft_loop.adapter import add_adapter, is_adapter, load_adapter, merge, switched_off
-from rft_loop.base import Base
-from rft_loop.decoder import Decoder, decoder_of
+from rft_loop.model.adapter import add_adapter, is_adapter, load_adapter, merge, switched_off
+from rft_loop.model.base import Base
+from rft_loop.model.scratch import build_model, build_tokenizer, texts_of
 from rft_loop.recipe import Recipe, ScratchModel
-from rft_loop.scratch import build_model, build_tokenizer, texts_of
+from rft_loop.sampling.decoder import Decoder, decoder_of
 
 hf_logging.set_verbosity_error()
 hf_logging.disable_progress_bar()

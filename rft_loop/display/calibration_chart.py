@@ -14,9 +14,9 @@ from pathlib import Path
 from graders.agreement import Figure
 from graders.calibration.calibrate import Calibration, Point
 from graders.calibration.words import Line, lines, verdicts
-from rft_loop.charts import CHARACTER, Size, interval_row, nice_ticks, tick_labels
-from rft_loop.charts import Point as Mark
-from rft_loop.report import section, table, text
+from rft_loop.display.charts import CHARACTER, Size, interval_row, nice_ticks, tick_labels
+from rft_loop.display.charts import Point as Mark
+from rft_loop.display.report import section, table, text
 
 MOST_DOTS = 4_000
 SIZE = Size(520, 380)

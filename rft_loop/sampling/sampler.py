@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rft_loop.crew import Holds, together
-from rft_loop.decode import sample
-from rft_loop.orders import sampled
-from rft_loop.policy import Policy
+from rft_loop.model.policy import Policy
+from rft_loop.parallel.crew import Holds, together
+from rft_loop.parallel.orders import sampled
 from rft_loop.recipe import Recipe
-from rft_loop.rollout import Rollout
+from rft_loop.sampling.decode import sample
+from rft_loop.sampling.rollout import Rollout
 
 
 class Sampler(Protocol):
@@ -88,7 +88,7 @@ def make_sampler(
         return DealtSampler(hand)
     if recipe.sampler is None:
         return OwnSampler(policy, recipe.decode_rows, recipe.top_k, recipe.top_p)
-    from rft_loop.sampling_server import ServerSampler
+    from rft_loop.sampling.sampling_server import ServerSampler
 
     server = ServerSampler(policy, recipe.sampler)
     server.check(prompts[0], min(recipe.max_new_tokens, 16), recipe.temperature)

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graders.grade import Grade
-from rft_loop.advantage import zero_spread_share
-from rft_loop.rollout import Rollout
-from rft_loop.update import UpdateStats
+from rft_loop.learning.advantage import zero_spread_share
+from rft_loop.learning.update import UpdateStats
+from rft_loop.sampling.rollout import Rollout
 
 
 def measures(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from rft_loop.measures import Clock
-from rft_loop.policy import Policy
+from rft_loop.model.policy import Policy
+from rft_loop.watching.measures import Clock
 
 # Dense bf16 (V100, T4: fp16) tensor-core peaks in TFLOP/s, from NVIDIA's data sheets; where a sheet gives the figure
 # with sparsity, half of it. A card is the first one all of whose words are in the name that the driver gives.

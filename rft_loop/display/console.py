@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from rft_loop.run_data import number
+from rft_loop.watching.run_data import number
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

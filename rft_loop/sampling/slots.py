@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from rft_loop.choose import Choice
-from rft_loop.decoder import Decoder
+from rft_loop.sampling.choose import Choice
+from rft_loop.sampling.decoder import Decoder
 
 STRIDE = {"cuda": 8}  # tokens between looks; a look waits for the device
 LENGTH_BUCKET = {"cuda": 128}  # attention runs over a multiple of this many places

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from rft_loop.choose import Choice
-from rft_loop.policy import Policy
+from rft_loop.model.policy import Policy
+from rft_loop.sampling.choose import Choice
 
 
 class _Chosen(LogitsProcessor):  # type: ignore[misc]

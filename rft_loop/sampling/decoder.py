@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from rft_loop.adapter import merged_weight
+from rft_loop.model.adapter import merged_weight
 
 if TYPE_CHECKING:
-    from rft_loop.slots import Slots
+    from rft_loop.sampling.slots import Slots
 
 
 if TYPE_CHECKING:
-    from rft_loop.slots import Slots
+    from rft_loop.sampling.slots import Slots
 
 NORM_OFFSET = {"llama": 0.0, "mistral": 0.0, "qwen2": 0.0, "qwen3": 0.0, "gemma2": 1.0, "gemma3_text": 1.0}
 """The model types that are known, with what their norms add to the weight (Gemma Team 2024, appendix)."""

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rft_loop.checkpoint import Progress, load_checkpoint, load_optimizer, save_checkpoint
-from rft_loop.crew import Holds, together
-from rft_loop.decode import sample
-from rft_loop.optimizer import make_optimizer, optimizer_tensors
-from rft_loop.policy import choose_device, load_policy
+from rft_loop.learning.optimizer import make_optimizer, optimizer_tensors
+from rft_loop.learning.update import UpdateStats, divergences, update
+from rft_loop.model.checkpoint import Progress, load_checkpoint, load_optimizer, save_checkpoint
+from rft_loop.model.policy import choose_device, load_policy
+from rft_loop.model.recompute import recompute_layers
+from rft_loop.parallel.crew import Holds, together
+from rft_loop.parallel.sharding import ShardedPolicy, full_weights, shard, whole
 from rft_loop.recipe import Recipe
-from rft_loop.recompute import recompute_layers
-from rft_loop.rollout import Rollout
-from rft_loop.sharding import ShardedPolicy, full_weights, shard, whole
-from rft_loop.update import UpdateStats, divergences, update
+from rft_loop.sampling.decode import sample
+from rft_loop.sampling.rollout import Rollout
 
 
 def take_up(

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rft_loop.policy import Policy
+from rft_loop.model.policy import Policy
+from rft_loop.parallel.sharding import full_on_first, split_like
 from rft_loop.recipe import Recipe
-from rft_loop.sharding import full_on_first, split_like
 
 
 def make_optimizer(policy: Policy, recipe: Recipe) -> torch.optim.Optimizer:

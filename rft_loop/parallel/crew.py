@@ -1,7 +1,7 @@
 """Crew: what the other ranks do in a run of several. The first runs the loop, alone, and gives them orders.
 
 So the run's folder, its graders, their judges and the terminal know one process. An order is a function with its
-arguments, mostly of rft_loop/orders.py; every rank calls it on what it holds, and they meet in its collectives.
+arguments, mostly of orders.py; every rank calls it on what it holds, and they meet in its collectives.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import torch
 
+from rft_loop.model.policy import Policy
+from rft_loop.parallel.ranks import Ranks
 from rft_loop.pause import SIGNALS
-from rft_loop.policy import Policy
-from rft_loop.ranks import Ranks
 from rft_loop.recipe import Recipe
 
 P = ParamSpec("P")

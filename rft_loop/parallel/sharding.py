@@ -18,7 +18,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from rft_loop.policy import Policy
+from rft_loop.model.policy import Policy
 
 
 class ShardedPolicy(Policy):

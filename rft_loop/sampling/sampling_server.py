@@ -23,11 +23,11 @@ from graders.grade import GradingStopped
 from graders.service.plain import PlainWire
 from graders.service.wire import AiohttpWire, Response, Wire, WireError, proxy_for
 from graders.template import short
-from rft_loop.adapter import save_whole
-from rft_loop.policy import Policy
+from rft_loop.learning.update import score
+from rft_loop.model.adapter import save_whole
+from rft_loop.model.policy import Policy
 from rft_loop.recipe import Reload, SamplingServer
-from rft_loop.rollout import Rollout
-from rft_loop.update import score
+from rft_loop.sampling.rollout import Rollout
 
 WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before another try, where a server did not answer or was overloaded
 RETRIED = (408, 425, 429, 500, 502, 503, 504)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rft_loop.rollout import Rollout
+from rft_loop.sampling.rollout import Rollout
 
 
 def micro_batches(

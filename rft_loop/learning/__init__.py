@@ -1,0 +1,1 @@
+"""Learning: from rollouts and advantages to a step of the weights."""

@@ -1,0 +1,1 @@
+"""Sampling: rollouts from the policy, here or on a server."""

@@ -1,0 +1,1 @@
+"""Watching: what a run leaves behind: events, samples, figures, advice."""
