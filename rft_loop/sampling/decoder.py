@@ -112,7 +112,7 @@ class Decoder:
         """
         rows = torch.arange(len(tokens), device=tokens.device)
         apart = places[:, None] - torch.arange(length, device=tokens.device)
-        masks = {window: _near(apart, window)[:, None, None] for window in self.windows}
+        masks = {window: _mask(apart, window, self.dtype)[:, None, None] for window in self.windows}
 
         def mixed(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             keys, values = cache.keys[number], cache.values[number]
@@ -133,7 +133,7 @@ class Decoder:
         prompts, width = ids.shape
         places = torch.arange(width, device=ids.device)
         apart = places[:, None] - places
-        masks = {window: _near(apart, window) for window in self.windows}
+        masks = {window: _mask(apart, window, self.dtype) for window in self.windows}
         rows = slice(start, start + prompts * copies)
 
         def mixed(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ class Decoder:
         turns = {
             kind: (cos[places][..., None, :], sin[places][..., None, :]) for kind, (cos, sin) in self.ropes.items()
         }
-        x = F.embedding(tokens, self.embedding)
+        x = F.embedding(tokens, self.embedding).float()
         if (factor := getattr(self.body.embed_tokens, "embed_scale", None)) is not None:
             x = x * factor.to(x.dtype)
         for number, layer in enumerate(self.layers):
@@ -176,12 +176,13 @@ class Decoder:
             query, key = torch.split(both, [self.heads, self.shared], -2)
             both = torch.cat([self._normed(query, layer.query_norm), self._normed(key, layer.key_norm)], -2)
         cos, sin = turns
-        turned = both * cos + both.roll(self.width // 2, -1) * sin
+        turned = (both * cos + both.roll(self.width // 2, -1) * sin).to(self.dtype)
         query, key = torch.split(turned, [self.heads, self.shared], -2)
         return query, key, value
 
     def _normed(self, x: Tensor, weight: Tensor | None) -> Tensor:
-        return x if weight is None else F.rms_norm(x, weight.shape, weight, self.epsilon)
+        """In float32, as the sum of the layers is kept, whatever the products are computed in."""
+        return x if weight is None else F.rms_norm(x.float(), weight.shape, weight, self.epsilon).to(self.dtype)
 
     def _ends(self) -> tuple[Tensor, Tensor, Tensor]:
         """The embedding, the output projection and the norm before it."""
@@ -222,7 +223,7 @@ class Decoder:
     def _rotations(self, kind: str, places: int) -> tuple[Tensor, Tensor]:
         """cos and sin of every place, (places, head width); the sign of the turn is in sin."""
         where = torch.arange(places, device=self.model.device)[None]
-        like = torch.zeros((), dtype=self.dtype, device=self.model.device)
+        like = torch.zeros((), device=self.model.device)
         options = {"layer_type": kind} if kind else {}
         cos, sin = (found[0] for found in self.body.rotary_emb(like, where, **options))
         half = self.width // 2
@@ -239,7 +240,8 @@ class Decoder:
         return None if biases[0] is None else torch.cat([self._cast(bias) for bias in biases])
 
     def _norm(self, norm: Any) -> Tensor:
-        return self._cast(norm.weight + self.offset if self.offset else norm.weight)
+        weight: Tensor = norm.weight.detach().float()
+        return weight + self.offset if self.offset else weight
 
     def _cast(self, weight: Any) -> Tensor:
         cast: Tensor = weight.detach().to(self.dtype)
@@ -265,16 +267,17 @@ def decoder_of(model: Any, dtype: torch.dtype) -> Decoder | None:
 
 
 def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, layer: Layer) -> Tensor:
-    """Attention where the mask allows it; like `query`."""
+    """Attention with a mask that is added; like `query`."""
     if layer.soft_cap is None:
         return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=layer.scale)
     scores = layer.soft_cap * torch.tanh(query @ keys.transpose(-1, -2) * layer.scale / layer.soft_cap)
-    return torch.softmax(scores.masked_fill(~mask, -torch.inf).float(), -1).to(values.dtype) @ values
+    return torch.softmax((scores + mask).float(), -1).to(values.dtype) @ values
 
 
-def _near(apart: Tensor, window: int | None) -> Tensor:
-    """Which places a query attends to: its own and those behind it, as far back as the window (Beltagy et al. 2020)."""
-    return apart >= 0 if window is None else (apart >= 0) & (apart < window)
+def _mask(apart: Tensor, window: int | None, dtype: torch.dtype) -> Tensor:
+    """0 where a query attends: to its own place and as far back as the window (Beltagy et al. 2020); else -inf."""
+    near = apart >= 0 if window is None else (apart >= 0) & (apart < window)
+    return torch.zeros(near.shape, dtype=dtype, device=near.device).masked_fill(~near, -torch.inf)
 
 
 def _renew(old: Tensor, new: Tensor) -> None:

@@ -46,6 +46,7 @@ class Slots:
         self.uniform, self.logprob = torch.zeros(2, self.stride, rows, device=device)
         self.chosen, self.column = torch.zeros(2, self.stride, rows, dtype=torch.long, device=device)
         self.graphs: dict[tuple[object, ...], Callable[[], None]] = {}
+        self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None  # memory that graphs share
 
     def run(self, prompts: Sequence[Sequence[int]], per_prompt: int, choice: Choice) -> tuple[Tensor, Tensor, Tensor]:
         """`per_prompt` rollouts of each prompt, in prompt order, at most `rows` at a time.
@@ -174,7 +175,7 @@ class Slots:
             for state, was in zip(states, before, strict=True):
                 state.copy_(was)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, pool=self.pool):
                 self._steps(rows, length)
             self.graphs[key] = graph.replay
         return self.graphs[key]
