@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -333,6 +335,58 @@ def test_how_often_it_looks_for_ended_rows_changes_nothing(tiny_policy: MakePoli
             tokens, _, lengths = slots.run(UNEVEN, 3, choice)
             found = [tuple(row[:length]) for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)]
             assert found == drawn(policy)
+
+
+def test_rows_rounded_up_for_a_recorded_graph_change_nothing(
+    tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA's own part is stood in for: what runs while a graph is recorded has no effect, and a replay runs it."""
+    policy = tiny_policy()
+    decoder = policy.decoder
+    assert decoder is not None
+    choice = Choice(1.0, 1, [(n, i) for n in range(len(UNEVEN)) for i in range(3)], 20)
+    recorded: list[tuple[int, int]] = []
+
+    class Graph:
+        size = (0, 0)
+
+        def replay(self) -> None:
+            slots._steps(*self.size)
+
+    @contextmanager
+    def record(graph: Any, pool: Any) -> Iterator[None]:
+        tensors = [value for value in vars(slots).values() if isinstance(value, torch.Tensor)]
+        tensors += [*slots.cache.keys, *slots.cache.values]
+        before = [tensor.clone() for tensor in tensors]
+        yield
+        for tensor, was in zip(tensors, before, strict=True):
+            tensor.copy_(was)
+        graph.size = asked[-1]
+        recorded.append(graph.size)
+
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: SimpleNamespace(wait_stream=lambda other: None))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(wait_stream=lambda other: None))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    with torch.inference_mode():
+        decoder.refresh()
+        slots = Slots(decoder, torch.tensor(sorted(policy.end_ids)), 9, 40, stride=4, bucket=16)
+        slots.uses_graphs = True
+        steps = slots._steps
+
+        def watched(rows: int, length: int) -> None:
+            asked.append((rows, length))
+            steps(rows, length)
+
+        monkeypatch.setattr(slots, "_steps", watched)
+        for _ in range(2):
+            tokens, _, lengths = slots.run(UNEVEN, 3, choice)
+            found = [tuple(row[:length]) for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)]
+            assert found == drawn(policy)
+    assert len(recorded) == len(set(recorded)) > 2  # each size once, in both runs
+    assert {rows for rows, _ in recorded} <= {1, 2, 4, 8, 9}
 
 
 @known

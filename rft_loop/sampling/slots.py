@@ -45,8 +45,9 @@ class Slots:
         # Of each step between two looks: random numbers, and what was chosen, with its number in the answer.
         self.uniform, self.logprob = torch.zeros(2, self.stride, rows, device=device)
         self.chosen, self.column = torch.zeros(2, self.stride, rows, dtype=torch.long, device=device)
+        self.uses_graphs = device.type == "cuda"
         self.graphs: dict[tuple[object, ...], Callable[[], None]] = {}
-        self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None  # memory that graphs share
+        self.pool = torch.cuda.graph_pool_handle() if self.uses_graphs else None  # memory that graphs share
 
     def run(self, prompts: Sequence[Sequence[int]], per_prompt: int, choice: Choice) -> tuple[Tensor, Tensor, Tensor]:
         """`per_prompt` rollouts of each prompt, in prompt order, at most `rows` at a time.
@@ -149,7 +150,7 @@ class Slots:
         """The next `stride` tokens of every live row."""
         live, length = slice(0, len(self.reached)), _up(max(self.reached) + self.stride, self.bucket)
         self._draw(live, self.stride)
-        if self.ends.device.type == "cuda":
+        if self.uses_graphs:
             self._graph(min(self.rows, 1 << (live.stop - 1).bit_length()), length)()
         else:
             self._steps(live.stop, length)
