@@ -44,9 +44,7 @@ def collect(training: Training, step: int, clock: Clock) -> tuple[list[int], lis
         indices += items
         rollouts += new
         clock.lap("grade")
-        scores = [grade.score for grade in grades]
-        groups = [scores[start : start + size] for start in range(0, len(scores), size)]
-        lacking = recipe.items_per_step - sum(map(has_spread, groups))
+        lacking = recipe.items_per_step - sum(spreads(grades, size))
         if lacking <= 0:
             break
     return indices, rollouts, grades
@@ -61,19 +59,24 @@ def drawn(training: Training, lacking: int, step: int, fill: int, without: Colle
     return draw_by_difficulty(training.visits, count, lacking, step, recipe.seed, fill, without)
 
 
-def trained_on(rollouts: Sequence[Rollout], rewards: Sequence[float | None], recipe: Recipe) -> list[bool]:
+def trained_on(rollouts: Sequence[Rollout], grades: Sequence[Grade], recipe: Recipe) -> list[bool]:
     """Which rollouts take part in the update: the decided ones, cut ones only where the recipe keeps them.
 
-    Where it refills, a group without spread takes no part either: others were drawn in its place.
+    Where it refills, a group whose scores are all equal takes no part either: others were drawn in its place.
     """
-    size = recipe.group_size
-    spread = [has_spread(rewards[start : start + size]) for start in range(0, len(rewards), size)]
+    spread = spreads(grades, recipe.group_size)
     return [
-        reward is not None
+        grade.score is not None
         and (recipe.overlong == "keep" or rollout.finish == "stop")
-        and (recipe.refill == 0 or spread[place // size])
-        for place, (rollout, reward) in enumerate(zip(rollouts, rewards, strict=True))
+        and (recipe.refill == 0 or spread[place // recipe.group_size])
+        for place, (rollout, grade) in enumerate(zip(rollouts, grades, strict=True))
     ]
+
+
+def spreads(grades: Sequence[Grade], group_size: int) -> list[bool]:
+    """Of each group, whether its scores differ."""
+    scores = [grade.score for grade in grades]
+    return [has_spread(scores[start : start + group_size]) for start in range(0, len(scores), group_size)]
 
 
 def seed_of(seed: int, step: int, fill: int = 0) -> int:

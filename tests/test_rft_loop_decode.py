@@ -307,6 +307,34 @@ def test_generate_draws_what_the_decoder_draws(
         assert largest_gap(one.logprobs, torch.tensor(other.logprobs)) < 1e-5
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"suppress_tokens": [9, 10, 11]},
+        {"min_new_tokens": 15},
+        {"bad_words_ids": [[12], [13]]},
+        {"forced_eos_token_id": 1},
+        {"repetition_penalty": 1.7},
+        {"encoder_repetition_penalty": 1.5},
+        {"exponential_decay_length_penalty": (2, 1.5)},
+        {"no_repeat_ngram_size": 1},
+        {"max_time": 1e-9},
+        {"num_beams": 2},
+        {"do_sample": True, "top_k": 2, "temperature": 0.3},
+    ],
+    ids=lambda own: next(iter(own)),
+)
+def test_no_setting_of_the_model_s_own_changes_what_generate_draws(
+    tiny_policy: MakePolicy, own: dict[str, Any]
+) -> None:
+    policy = tiny_policy("gpt2")
+    wanted = draw(policy)
+    for name, value in own.items():
+        setattr(policy.model.generation_config, name, value)
+    assert draw(policy) == wanted
+    assert all(getattr(policy.model.generation_config, name) == value for name, value in own.items())
+
+
 @known
 @pytest.mark.parametrize("decode_rows", [3, 6, 9])
 def test_a_rollout_does_not_depend_on_what_is_decoded_beside_it(
@@ -337,11 +365,12 @@ def test_how_often_it_looks_for_ended_rows_changes_nothing(tiny_policy: MakePoli
             assert found == drawn(policy)
 
 
+@known
 def test_rows_rounded_up_for_a_recorded_graph_change_nothing(
-    tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+    tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch, family: dict[str, Any]
 ) -> None:
     """CUDA's own part is stood in for: what runs while a graph is recorded has no effect, and a replay runs it."""
-    policy = tiny_policy()
+    policy = tiny_policy(**family)
     decoder = policy.decoder
     assert decoder is not None
     choice = Choice(1.0, 1, [(n, i) for n in range(len(UNEVEN)) for i in range(3)], 20)
@@ -373,7 +402,7 @@ def test_rows_rounded_up_for_a_recorded_graph_change_nothing(
     with torch.inference_mode():
         decoder.refresh()
         slots = Slots(decoder, torch.tensor(sorted(policy.end_ids)), 9, 40, stride=4, bucket=16)
-        slots.uses_graphs = True
+        slots.uses_graphs, slots.aside = True, torch.cuda.Stream()  # type: ignore[no-untyped-call]
         steps = slots._steps
 
         def watched(rows: int, length: int) -> None:
@@ -385,6 +414,7 @@ def test_rows_rounded_up_for_a_recorded_graph_change_nothing(
             tokens, _, lengths = slots.run(UNEVEN, 3, choice)
             found = [tuple(row[:length]) for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)]
             assert found == drawn(policy)
+            assert all(side.isfinite().all() for side in (*slots.cache.keys, *slots.cache.values))
     assert len(recorded) == len(set(recorded)) > 2  # each size once, in both runs
     assert {rows for rows, _ in recorded} <= {1, 2, 4, 8, 9}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def test_the_clip_on_both_sides_for_both_signs(ratio: float, advantage: float, l
     # d/d logprob of -w A is -w A where the clip does not act, and exactly 0 where it does.
     assert logprobs.grad.item() == pytest.approx(0.0 if held else -ratio * advantage, abs=0.0 if held else 1e-9)
     mask = torch.ones(1, 1, dtype=torch.bool)
-    assert int(clipped_count(logprobs.detach(), old, gains, mask, LOW, HIGH)) == int(held)
+    assert int(clipped_count("clip", logprobs.detach(), old, gains, mask, LOW, HIGH)) == int(held)
 
 
 def test_on_policy_the_gradient_is_that_of_reinforce() -> None:
@@ -140,7 +140,7 @@ def test_each_rollout_has_its_own_advantage_at_all_its_tokens() -> None:
 def test_tokens_past_the_end_do_not_count_as_clipped() -> None:
     logprobs, old = torch.zeros(1, 3), torch.full((1, 3), -5.0)
     mask = torch.tensor([[True, False, False]])
-    assert int(clipped_count(logprobs, old, torch.tensor([1.0]), mask, LOW, HIGH)) == 1
+    assert int(clipped_count("clip", logprobs, old, torch.tensor([1.0]), mask, LOW, HIGH)) == 1
 
 
 @pytest.mark.parametrize(
@@ -189,3 +189,28 @@ def test_entropy_by_hand_and_of_a_certainty() -> None:
     assert token_entropy(chances).item() == pytest.approx(1.5 * math.log(2))
     certain = torch.log_softmax(torch.tensor([200.0, 0.0, 0.0]), dim=-1)
     assert token_entropy(certain).item() == pytest.approx(0.0, abs=1e-30)
+
+
+@pytest.mark.parametrize(
+    ("kind", "advantage", "held"),
+    [
+        ("clip", 1.0, [True, False, False]),
+        ("clip", -1.0, [False, True, False]),
+        ("cispo", 1.0, [True, False, False]),
+        ("cispo", -1.0, [True, False, False]),
+        ("gspo", 1.0, [False, False, False]),  # 1.5 x 0.7 x 1.0, of which the geometric mean is 1.016
+        ("reinforce", 1.0, [False, False, False]),
+    ],
+)
+def test_what_counts_as_held_back_is_what_the_loss_holds_back(kind: Any, advantage: float, held: list[bool]) -> None:
+    logprobs = torch.tensor([[1.5, 0.7, 1.0]]).log()
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    old = torch.zeros(1, 3)
+    found = clipped_count(kind, logprobs, old, torch.tensor([advantage]), mask, 0.2, 0.2)
+    assert int(found) == sum(held)
+
+
+def test_an_answer_past_its_bound_is_held_back_whole() -> None:
+    logprobs = torch.tensor([[1.5, 0.7, 1.0]]).log()
+    mask = torch.tensor([[True, False, True]])
+    assert int(clipped_count("gspo", logprobs, torch.zeros(1, 3), torch.tensor([1.0]), mask, 0.2, 0.2)) == 2

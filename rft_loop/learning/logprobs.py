@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from rft_loop.learning.loss import token_entropy
 from rft_loop.sampling.choose import truncated
 
-MOST_LOGITS = 2**26  # numbers of one chunk: 256 MB in float32
+MOST_LOGITS = 2**25  # numbers of one chunk: 128 MB in float32
 
 
 def token_logprobs(

@@ -67,12 +67,23 @@ def cispo_loss(logprobs: Tensor, old: Tensor, advantages: Tensor, clip_high: flo
 
 
 def clipped_count(
-    logprobs: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, clip_low: float, clip_high: float
+    kind: Loss, logprobs: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, clip_low: float, clip_high: float
 ) -> Tensor:
-    """Number of tokens whose gradient the clip takes away (w A past the bound that holds it back); a scalar."""
-    ratio = torch.exp(logprobs - old)
-    per_rollout = advantages[:, None]
-    held = ((ratio < 1 - clip_low) & (per_rollout < 0)) | ((ratio > 1 + clip_high) & (per_rollout > 0))
+    """Number of tokens that a bound holds back, a scalar: whose gradient is taken away, or whose weight is capped.
+
+    Of an answer past its bound, with `gspo`, all tokens; with `reinforce`, none.
+    """
+    apart, up = logprobs - old, advantages[:, None] > 0
+    if kind == "gspo":
+        apart = ((apart * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)).expand_as(apart)
+    ratio = torch.exp(apart)
+    match kind:
+        case "reinforce":
+            return torch.zeros((), dtype=torch.long, device=mask.device)
+        case "cispo":
+            held = ratio > 1 + clip_high
+        case _:
+            held = ((ratio < 1 - clip_low) & (advantages[:, None] < 0)) | ((ratio > 1 + clip_high) & up)
     return (held & mask).sum()
 
 

@@ -222,7 +222,7 @@ class _Part:
             return {
                 "loss": float(loss),
                 "entropy": float(scored.entropy[mask].sum()),
-                "clipped": float(clipped_count(logprobs, old, self.advantages, mask, *bounds)),
+                "clipped": float(clipped_count(recipe.loss, logprobs, old, self.advantages, mask, *bounds)),
                 "tokens": float(mask.sum()),
                 "kl": float(kl),
             }

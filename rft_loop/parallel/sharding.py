@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import cached_property
 from types import MethodType
 from typing import Any
 
@@ -19,10 +20,19 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from rft_loop.model.policy import Policy
+from rft_loop.sampling.decoder import Decoder, decoder_of
 
 
 class ShardedPolicy(Policy):
     """A policy whose weights are split over the ranks: all of them run it equally often, or none does."""
+
+    @cached_property
+    def decoder(self) -> Decoder | None:
+        """It reads whole weights, which are other tensors the next time."""
+        found = decoder_of(self.model, getattr(torch, self.precision))
+        if found is not None:
+            found.lasts = False
+        return found
 
     def hidden(self, **inputs: Any) -> Tensor:
         return self.model.assay_hidden(**inputs)  # type: ignore[no-any-return]

@@ -52,7 +52,11 @@ class Choice:
             chosen = scaled.argmax(-1)
         else:
             sums = torch.softmax(scaled, -1).cumsum(-1)
-            chosen = torch.searchsorted(sums, uniform[:, None] * sums[:, -1:], right=True)[:, 0]
+            chosen = torch.searchsorted(sums, uniform[:, None] * sums[:, -1:], right=True)[:, :1]
+            chosen = chosen.clamp(max=logits.shape[-1] - 1)
+            # A sum in parallel may rise where nothing is added; what has been left out is not drawn even then.
+            left_out = scaled.gather(-1, chosen) == torch.finfo(scaled.dtype).min
+            chosen = torch.where(left_out, scaled.argmax(-1, keepdim=True), chosen)[:, 0]
         return chosen, scaled.gather(-1, chosen[:, None])[:, 0] - scaled.logsumexp(-1)
 
 

@@ -44,22 +44,20 @@ def sample(
         choice.to(policy.device)
         if (decoder := policy.decoder) is not None:
             decoder.refresh()
-            found = _slots(decoder, ends, min(rows, len(prompts) * per_prompt), longest).run(
-                prompts, per_prompt, choice
-            )
+            slots = _slots(decoder, ends, min(rows, len(prompts) * per_prompt), longest)
+            found = slots.run(prompts, per_prompt, choice)
         else:
-            with policy.computing():
-                found = generate(policy, prompts, per_prompt, choice, ends, rows)
+            found = generate(policy, prompts, per_prompt, choice, ends, rows)
     return list(_rollouts(policy, prompts, per_prompt, *found))
 
 
 def _slots(decoder: Decoder, ends: torch.Tensor, rows: int, places: int) -> Slots:
-    """Rows to decode in. On a GPU they are kept from call to call, with the graphs that were made on them."""
+    """Rows to decode in. Where graphs are made on them they are kept from call to call."""
     kept = decoder.slots
     if kept is None or kept.rows < rows or kept.places < places + kept.stride:
         decoder.slots = kept = None  # its memory first
         kept = Slots(decoder, ends, rows, places)
-        decoder.slots = kept if ends.device.type == "cuda" else None
+        decoder.slots = kept if kept.uses_graphs else None
     return kept
 
 

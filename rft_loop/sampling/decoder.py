@@ -1,7 +1,7 @@
 """Decoder: one token a row through the weights of Llama-like models, without transformers' modules around them.
 
 The weights are those being trained. Projections that go together are stacked, so that a token costs half as many
-matrix products; everything else is read in place. Prompts go through transformers' own forward pass.
+matrix products; everything else is read in place.
 """
 
 from __future__ import annotations
@@ -15,10 +15,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from rft_loop.model.adapter import merged_weight
-
-if TYPE_CHECKING:
-    from rft_loop.sampling.slots import Slots
-
 
 if TYPE_CHECKING:
     from rft_loop.sampling.slots import Slots
@@ -71,6 +67,7 @@ class Decoder:
         self.epsilon = config.rms_norm_eps
         self.cap = getattr(config, "final_logit_softcapping", None)
         self.slots: Slots | None = None  # rows to decode in, where they are kept
+        self.lasts = True  # whether the same tensors hold the weights from call to call, so that graphs may read them
         self.ropes: dict[str, tuple[Tensor, Tensor]] = {}
         self.layers: list[Layer] = []
         self.refresh()
@@ -186,8 +183,9 @@ class Decoder:
 
     def _ends(self) -> tuple[Tensor, Tensor, Tensor]:
         """The embedding, the output projection and the norm before it."""
-        head = self.model.get_output_embeddings().weight
-        return self._cast(self.body.embed_tokens.weight), self._cast(head), self._norm(self.body.norm)
+        first, last = self.body.embed_tokens.weight, self.model.get_output_embeddings().weight
+        embedding = self._cast(first)
+        return embedding, embedding if last is first else self._cast(last), self._norm(self.body.norm)
 
     def _layer(self, layer: Any) -> Layer:
         attention, mlp = layer.self_attn, layer.mlp

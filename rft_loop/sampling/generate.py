@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -46,11 +47,11 @@ def generate(
             ids[row, width - len(prompt) :] = torch.tensor(prompt)
             mask[row, width - len(prompt) :] = 1
         chosen = _Chosen(choice, part, width)
-        with policy.computing():
+        with policy.computing(), _plain(policy, ends, most) as plain:
             found: Any = policy.model.generate(
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
-                generation_config=_plain(policy, ends, most),
+                generation_config=plain,
                 logits_processor=LogitsProcessorList([chosen]),
             )
         new = found[:, width:]
@@ -61,14 +62,18 @@ def generate(
     return tokens, logprobs, lengths
 
 
-def _plain(policy: Policy, ends: Tensor, max_new_tokens: int) -> GenerationConfig:
-    """Nothing of the model's own settings that would change what is drawn."""
-    return GenerationConfig(
-        do_sample=False,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=ends.tolist(),
-        pad_token_id=int(ends[0]),
-        bos_token_id=policy.tokenizer.bos_token_id,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-    )
+@contextmanager
+def _plain(policy: Policy, ends: Tensor, max_new_tokens: int) -> Iterator[GenerationConfig]:
+    """Settings by which nothing is drawn but what is chosen here: within it the model has no settings of its own."""
+    own = policy.model.generation_config
+    policy.model.generation_config = GenerationConfig()
+    try:
+        yield GenerationConfig(
+            do_sample=False,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=ends.tolist(),
+            pad_token_id=int(ends[0]),
+            bos_token_id=policy.tokenizer.bos_token_id,
+        )
+    finally:
+        policy.model.generation_config = own

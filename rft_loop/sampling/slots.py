@@ -45,7 +45,8 @@ class Slots:
         # Of each step between two looks: random numbers, and what was chosen, with its number in the answer.
         self.uniform, self.logprob = torch.zeros(2, self.stride, rows, device=device)
         self.chosen, self.column = torch.zeros(2, self.stride, rows, dtype=torch.long, device=device)
-        self.uses_graphs = device.type == "cuda"
+        self.uses_graphs = device.type == "cuda" and decoder.lasts
+        self.aside = torch.cuda.Stream() if self.uses_graphs else None  # type: ignore[no-untyped-call]
         self.graphs: dict[tuple[object, ...], Callable[[], None]] = {}
         self.pool = torch.cuda.graph_pool_handle() if self.uses_graphs else None  # memory that graphs share
 
@@ -148,14 +149,20 @@ class Slots:
 
     def _advance(self) -> None:
         """The next `stride` tokens of every live row."""
-        live, length = slice(0, len(self.reached)), _up(max(self.reached) + self.stride, self.bucket)
+        live, length = slice(0, len(self.reached)), self._length(max(self.reached) + self.stride)
         self._draw(live, self.stride)
         if self.uses_graphs:
+            self.place[live.stop :] = 0  # free rows go along: let there be something that they see
             self._graph(min(self.rows, 1 << (live.stop - 1).bit_length()), length)()
         else:
             self._steps(live.stop, length)
         self._write(live, self.stride)
         self.reached = [place + self.stride for place in self.reached]
+
+    def _length(self, places: int) -> int:
+        """So many places or a few more: an eighth at most above 8 buckets, so that there are not too many lengths."""
+        wide = 1 << max(0, places.bit_length() - 3) if self.bucket > 1 else 1
+        return min(self.places, _up(places, max(self.bucket, wide)))
 
     def _steps(self, rows: int, length: int) -> None:
         part = slice(0, rows)
@@ -168,11 +175,11 @@ class Slots:
         if key not in self.graphs:
             states = (self.token, self.place, self.count, self.ended)
             before = [state.clone() for state in states]
-            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            aside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(aside):
+            assert self.aside is not None
+            self.aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.aside):
                 self._steps(rows, length)
-            torch.cuda.current_stream().wait_stream(aside)
+            torch.cuda.current_stream().wait_stream(self.aside)
             for state, was in zip(states, before, strict=True):
                 state.copy_(was)
             graph = torch.cuda.CUDAGraph()
