@@ -1,11 +1,12 @@
 """What one GPU makes of the loop: decoding, a whole step, and the memory of the log-prob pass.
 
     python benchmarks/gpu.py [--model 0.5b 135m] [--rows 256] [--only decode step logprobs]
-    python benchmarks/gpu.py --model tiny --device cpu       # seconds: only shows that it runs
+    python benchmarks/gpu.py --model tiny --device cpu       # only shows that it runs
 
 Models have random weights of the right shape: speed does not depend on what they say. Answers never end, so that each
 has all its tokens: prompts of 128 and answers of 256, a context of 384 at the end. Beside decoding stands transformers'
-`generate` on the same prompts in the same process. Decoding and arithmetic are bfloat16; trained weights are float32.
+`generate` on the same prompts in the same process. Decoding and arithmetic are bfloat16 on a GPU; trained weights are
+float32.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }  # fmt: skip
 PROMPT, ANSWER, GROUP = 128, 256, 8
+ROUNDS = 3
 NEVER = frozenset({10**9})  # an id that stands for no token: nothing ends an answer
 
 
@@ -73,12 +75,16 @@ def main() -> None:
     if given.device == "cuda" and not torch.cuda.is_available():
         sys.exit("no CUDA device here; --model tiny --device cpu shows that the script runs")
     torch.manual_seed(0)
+    if given.device == "cpu":
+        torch.set_num_threads(1)
     torch.set_float32_matmul_precision("high")
     if given.device == "cuda":
         print(torch.cuda.get_device_name(), "torch", torch.__version__)
     for name in given.model:
         policy = policy_of(name, given.device)
-        print(f"{name}: {policy.parameters / 1e6:.0f} million weights")
+        print(f"{name}: {policy.parameters / 1e6:.1f} million weights")
+        if name == "tiny":
+            given.rows = given.step_rows = 16
         if "decode" in given.only:
             decode(policy, given.rows)
         if "step" in given.only:
@@ -91,7 +97,8 @@ def policy_of(name: str, device: str) -> Policy:
     family, shape = SHAPES[name]
     config = AutoConfig.for_model(family, max_position_embeddings=4096, eos_token_id=0, bos_token_id=None, **shape)
     model = AutoModelForCausalLM.from_config(config).to(device)
-    return replace(make_policy(model, build_tokenizer(["a"], Scratch(tokens="characters")), "bfloat16"), end_ids=NEVER)
+    tokenizer = build_tokenizer(["a"], Scratch(tokens="characters"))
+    return replace(make_policy(model, tokenizer, "bfloat16" if device == "cuda" else "float32"), end_ids=NEVER)
 
 
 def prompts_for(policy: Policy, rows: int) -> list[list[int]]:
@@ -105,7 +112,7 @@ def decode(policy: Policy, rows: int) -> None:
     def ours() -> None:
         sample(policy, prompts, per_prompt=GROUP, max_new_tokens=ANSWER, temperature=1.0, seed=0, decode_rows=rows)
 
-    cast = AutoModelForCausalLM.from_config(policy.model.config).to(policy.device, torch.bfloat16)
+    cast = AutoModelForCausalLM.from_config(policy.model.config).to(policy.device, getattr(torch, policy.precision))
     ids = torch.tensor(prompts, device=policy.device).repeat_interleave(GROUP, 0)
     options = {"do_sample": True, "top_k": 0, "max_new_tokens": ANSWER, "min_new_tokens": ANSWER, "pad_token_id": 0}
 
@@ -120,7 +127,7 @@ def step(policy: Policy, rows: int, micro_batch_tokens: int) -> None:
     """Seconds of one whole step: `rows` answers of ANSWER tokens decoded, and trained on in one update."""
     recipe = Recipe(
         model="random", train=Path("train"), validation=Path("validation"), grader={}, group_size=GROUP,
-        max_new_tokens=ANSWER, micro_batch_rows=rows, micro_batch_tokens=micro_batch_tokens, precision="bfloat16",
+        max_new_tokens=ANSWER, micro_batch_rows=rows, micro_batch_tokens=micro_batch_tokens, precision=policy.precision,
     )  # fmt: skip
     optimizer = make_optimizer(policy, recipe)
     prompts = prompts_for(policy, rows)
@@ -139,8 +146,9 @@ def step(policy: Policy, rows: int, micro_batch_tokens: int) -> None:
     print(f"  step of {rows} x {ANSWER} tokens: {whole:.2f} s, of which sampling {laps['sample']:.2f} s")
 
 
-def logprobs(policy: Policy, tokens: int = 16_384) -> None:
-    """Most memory that the log-prob pass of so many tokens takes, above weights, gradients and hidden states."""
+def logprobs(policy: Policy) -> None:
+    """Most memory that the log-prob pass of 16k tokens takes, above weights, gradients and hidden states."""
+    tokens = 16_384
     hidden = torch.randn(tokens, policy.model.config.hidden_size, device=policy.device, requires_grad=True)
     chosen = torch.randint(0, policy.model.config.vocab_size, (tokens,), device=policy.device)
 
@@ -160,10 +168,10 @@ def logprobs(policy: Policy, tokens: int = 16_384) -> None:
     print(f"  log-probs of {tokens} tokens: {took:.2f} s, at most {peak:.2f} GiB more than before")
 
 
-def seconds(run: Callable[[], None], device: torch.device, rounds: int = 3) -> float:
+def seconds(run: Callable[[], None], device: torch.device) -> float:
     """Median wall seconds after one run that is not counted: graphs are made and kernels chosen in it."""
     found = []
-    for _ in range(rounds + 1):
+    for _ in range(ROUNDS + 1 if device.type == "cuda" else 2):
         start = time.perf_counter()
         run()
         settle(device)

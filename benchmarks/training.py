@@ -44,6 +44,8 @@ def main() -> None:
     given = parser.parse_args()
     if not given.yardstick.is_file():
         sys.exit(f"no yardstick at {given.yardstick}: name it with --yardstick")
+    if importlib.util.find_spec("trl") is None:
+        sys.exit("trl is not installed: pip install trl==1.16.0")
     if given.ours:
         print(json.dumps(ours(given.yardstick, given.ours[0], int(given.ours[1]), given.steps)))
         return
