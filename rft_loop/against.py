@@ -11,10 +11,12 @@ from graders.grader import Grader
 from graders.offline.compare import Comparison, compare_grades
 from graders.registry import load
 from graders.statistics import Summary
+from rft_loop.checks import check_answers
 from rft_loop.display.report import write_report
 from rft_loop.evaluate import best_checkpoint, grade_outputs, outputs_of, write_outputs
 from rft_loop.items import check_gradable, read_items
 from rft_loop.judges import judges_of
+from rft_loop.model.checkpoint import sha256
 from rft_loop.model.policy import choose_device, load_pretrained
 from rft_loop.recipe import Recipe, differing_key
 from rft_loop.supervised import written_answers
@@ -28,15 +30,27 @@ def twin_of(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={**changes, "model": str(start.resolve())})
 
 
+def remember(run: Run, items: Path) -> None:
+    """Keep with a run which items it is compared on."""
+    stored = {"data": str(items.resolve()), "sha256": sha256(items)}
+    write_beside(run.folder / "against.json", json.dumps(stored, indent=2))
+
+
+def remembered(run: Run) -> Path | None:
+    """The items that a run was to be compared on, if it was. Raises ValueError where they are not what they were."""
+    file = run.folder / "against.json"
+    if not file.is_file():
+        return None
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    items = Path(stored["data"])
+    if not items.is_file() or sha256(items) != stored["sha256"]:
+        raise ValueError(f"{run.folder} was to be compared on {items}, which has changed or gone; name one with --data")
+    return items
+
+
 def check_comparable(recipe: Recipe, data: Path | None) -> None:
     """Refuse what could not be compared: ValueError with the remedy."""
-    if recipe.method == "supervised":
-        raise ValueError("--against supervised compares with method: reinforcement, and the recipe's is supervised")
-    if recipe.supervised is None:
-        raise ValueError(
-            "--against supervised needs the answers to learn: supervised.answers, a file of rows whose last message is "
-            "the assistant's, or a template such as '{{item.answer}}'"
-        )
+    check_answers(recipe)
     grader = load(recipe.grader)
     if grader.judges_groups:
         raise ValueError(f"--against: {grader.label!r} compares the outputs of one item, and here each item has one")
@@ -59,7 +73,7 @@ def open_twin(recipe: Recipe, run: Run) -> tuple[Recipe, Run]:
     return twin, Run(began.parent)
 
 
-def compare_methods(recipe: Recipe, run: Run, other: Run, data: Path | None) -> Iterator[str]:
+def compare_methods(recipe: Recipe, run: Run, other: Run, items_file: Path) -> Iterator[str]:
     """Answer and grade the items with the start and both runs' best checkpoints; the result, a line each.
 
     Outputs with their grades go to RUN/against, the figures to RUN/summary.json and its report.
@@ -67,7 +81,6 @@ def compare_methods(recipe: Recipe, run: Run, other: Run, data: Path | None) -> 
     places = {"start": run.checkpoints / "step-0", "supervised": best_checkpoint(other.folder)}
     places["reinforcement"] = best_checkpoint(run.folder)
     files = {name: run.folder / "against" / f"{name}.jsonl" for name in places}
-    items_file = data or recipe.validation
     with judges_of(recipe, run) as spending:
         grader = load(recipe.grader)
         found = {name: _graded(recipe, grader, place, items_file, files[name]) for name, place in places.items()}
@@ -80,7 +93,7 @@ def compare_methods(recipe: Recipe, run: Run, other: Run, data: Path | None) -> 
     for name, summary in found.items():
         yield f"{name:<14} {places[name].name:<10} {summary}"
     yield from _told(difference)
-    if data is None:
+    if sha256(items_file) == sha256(recipe.validation):
         yield "these are the items that both checkpoints were chosen by; --data names items that nothing has seen"
     yield f"row by row: assay compare {files['supervised']} {files['reinforcement']}"
 

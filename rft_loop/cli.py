@@ -17,7 +17,7 @@ from rft_loop.commands.evaluate import evaluate
 from rft_loop.commands.export import export
 from rft_loop.commands.grade import grade
 from rft_loop.commands.graders import graders
-from rft_loop.commands.options import STOPPED
+from rft_loop.commands.options import STOPPED, tell_launcher
 from rft_loop.commands.pause import pause
 from rft_loop.commands.report import report
 from rft_loop.commands.train import train
@@ -76,6 +76,7 @@ def main() -> None:
 
 def _fail(message: str, code: int = 2) -> None:
     typer.echo(f"assay: {message}", err=True)
+    tell_launcher(message)
     sys.exit(code)
 
 

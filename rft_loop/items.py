@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,24 @@ def read_items(path: Path, last_role: str = "user") -> Rows:
     """
     rows, places = [], []
     for place, row in read_rows(path):
-        _check_messages(place, row.get("messages"), last_role)
+        if "messages" not in row:
+            raise ValueError(f"{place}: {_no_messages(row)}")
+        _check_messages(place, row["messages"], last_role)
         rows.append(row)
         places.append(place)
     if not rows:
         raise ValueError(f"{path}: no rows")
     return Rows(rows, places)
+
+
+def _no_messages(row: Mapping[str, Any]) -> str:
+    prompt = row.get("prompt")
+    if isinstance(prompt, list):
+        return "no 'messages'; rename 'prompt' to 'messages'"
+    if prompt is not None:
+        return "no 'messages'; rename 'prompt': messages: [{role: user, content: ...}]"
+    held = ", ".join(list(row)[:20]) or "nothing"
+    return f"no 'messages' (it has: {held}); a row has messages: [{{role: user, content: ...}}]"
 
 
 def _check_messages(place: str, messages: Any, last_role: str) -> None:

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from graders.grade import Grade
-from graders.registry import load
 from graders.service.cost import cost_of, usage_wire, used
 from graders.service.services import Services, current, use
 from graders.service.settings import read_settings
 from graders.service.spent import Spent
+from rft_loop.inputs import named_grader
 from rft_loop.recipe import Recipe
 from rft_loop.watching.record import Run
 
@@ -62,7 +62,7 @@ def judges_of(recipe: Recipe, run: Run) -> Iterator[Spending]:
     """Let the run's grader ask the services of its recipe, within its budget; answers are kept in the run's folder."""
     folder = run.folder / FOLDER
     settings = current().settings if recipe.judges is None else read_settings(recipe.judges)
-    cache = folder if load(recipe.grader).waits else None
+    cache = folder if named_grader("grader", recipe.grader).waits else None
     with use(Services(settings, cache=cache, budget=recipe.budget)) as services:
         spending = Spending(services, run)
         try:

@@ -17,13 +17,15 @@ from rewards.reward import rewards_of
 from rft_loop.collect import collect, seed_of, trained_on
 from rft_loop.credit import advantages_of, charged_for_divergence
 from rft_loop.grading import grade_watched, stay_within_budget, write_rollouts
+from rft_loop.inputs import check_files
 from rft_loop.items import read_items
 from rft_loop.judges import judges_of
 from rft_loop.learning.optimizer import learning_rate
-from rft_loop.model.checkpoint import Progress, prune, read_progress
+from rft_loop.model.checkpoint import Progress, all_checkpoints, prune, read_progress
 from rft_loop.parallel.crew import together
 from rft_loop.parallel.orders import begin_anew, store, updated
 from rft_loop.parallel.ranks import joined
+from rft_loop.parallel.sharding import ShardedPolicy
 from rft_loop.pause import AtOnce, Pause, PausedError
 from rft_loop.recipe import Recipe
 from rft_loop.supervised import supervised_step, warm_start
@@ -44,15 +46,15 @@ def train(recipe: Recipe, run: Run, view: View = lambda event: None, pause: Paus
     """
     if (done := finished(recipe, run)) is not None:
         return done
+    check_files(recipe)
     with judges_of(recipe, run) as spending:
         training = prepare(recipe, run, view, spending, pause or Pause(run.pause_file), joined())
         try:
             with training.pause.training():
                 return steps(training)
         except AtOnce:
-            if recipe.shard:  # the ranks are not where they could put their parts together
-                training.saved = training.progress
-            stop_here(training, training.pause.asked())
+            # Ranks that share weights are not where they could put their parts together.
+            stop_here(training, training.pause.asked(), saves=not isinstance(training.policy, ShardedPolicy))
         except GradingStopped as problem:
             training.tell("stop", step=training.progress.step, reason=str(problem), **spending.lap())
             raise
@@ -92,7 +94,7 @@ def reinforced_step(training: Training, step: int) -> None:
     stay_within_budget(training, step, grades)
     rate = learning_rate(recipe.learning_rate, step, recipe.warmup_steps, recipe.steps, recipe.schedule)
     with training.pause.held():
-        stats = together(training, updated, rollouts, advantages, rate, trained_on(rollouts, rewards, recipe))
+        stats = together(training, updated, rollouts, advantages, rate, trained_on(rollouts, grades, recipe))
         clock.lap("update")
         training.tell(
             "step", step=step, of=recipe.steps, learning_rate=rate,
@@ -129,7 +131,9 @@ def validation_due(training: Training) -> bool:
 
 
 def catch_up(training: Training) -> None:
-    """The first validation and checkpoint step-0; after a break, the validation that it came before."""
+    """The first validation and checkpoint step-0; after a break, the advice and the validation that it came before."""
+    if advice_due(training.progress.step, training.recipe):
+        give_advice(training)
     if validation_due(training) and not training.progress.validation:
         validate(training)
         save(training)
@@ -141,15 +145,19 @@ def pause_if_asked(training: Training) -> None:
         stop_here(training, reason)
 
 
-def stop_here(training: Training, reason: str | None) -> NoReturn:
+def stop_here(training: Training, reason: str | None, saves: bool = True) -> NoReturn:
     """Save what has been done since the newest checkpoint, and end. Raises PausedError."""
     progress = training.progress
+    said = f"paused after {progress.phase.replace('_', ' ')} {progress.step}" + (f" ({reason})" if reason else "")
     with training.pause.held():
-        if progress != training.saved:
+        if saves and progress != training.saved:
             save(training)
-        training.tell("pause", phase=progress.phase, step=progress.step, reason=reason)
-    done = f"{progress.phase.replace('_', ' ')} {progress.step}"
-    raise PausedError(f"paused after {done} ({reason})")
+        newest = [path.name for path in all_checkpoints(training.run.checkpoints)][-1:]
+        kept = {"checkpoint": newest[0] if newest else None}
+        training.tell("pause", phase=progress.phase, step=progress.step, reason=reason, **kept)
+        if progress != training.saved:
+            said += f"; what came after the checkpoint {newest[0]} is done again" if newest else "; nothing is saved"
+        raise PausedError(said)  # within, where a further signal changes nothing
 
 
 def give_advice(training: Training) -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
@@ -33,19 +33,20 @@ class AtOnce(KeyboardInterrupt):
 
 
 class Pause:
-    """Whether a run was asked to pause, and by what. `file` is the one that `assay pause` leaves."""
+    """Whether a run was asked to pause, and by what. `file` is what `assay pause` leaves, once there is a run."""
 
-    def __init__(self, file: Path, grace: float = GRACE) -> None:
+    def __init__(self, file: Path | None, grace: float = GRACE) -> None:
         self.file, self.grace = file, grace
         self.reason: str | None = None
         self._asked_at = 0.0
         self._training = False
         self._held = self.due = False
+        self.leave: Callable[[], None] | None = None  # ends the process, as long as imports may swallow what is raised
         self._timer: threading.Timer | None = None
 
     def asked(self) -> str | None:
         """What has asked the run to pause; None where nothing has."""
-        if self.reason is None and self.file.exists():
+        if self.reason is None and self.file is not None and self.file.exists():
             self.reason = COMMAND
         return self.reason
 
@@ -76,6 +77,9 @@ class Pause:
     @contextmanager
     def training(self) -> Iterator[None]:
         """Within it the first signal lets the step under way end; outside of it there is nothing to wait for."""
+        self.leave = None
+        if self.asked() is not None:
+            raise AtOnce
         self._training = True
         try:
             yield
@@ -94,6 +98,7 @@ class Pause:
         finally:
             self._held = False
         if self.due:
+            self.due = False
             raise AtOnce
 
     def _take(self, number: signal.Signals) -> None:
@@ -107,6 +112,8 @@ class Pause:
         elif self._held:
             self.due = True
         else:
+            if self.leave is not None:
+                self.leave()
             raise AtOnce
 
     def _wait(self, number: signal.Signals) -> None:

@@ -13,8 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from graders.service.settings import service_address, variable_name
 from graders.structured.json_schema import JsonSchema
-from graders.template import nearest
 from rewards.reward import LengthCharge, RewardSpec, SoftLimit
+from rft_loop.complaints import complaints
+from rft_loop.inputs import check_files
 
 
 class Section(BaseModel):
@@ -84,17 +85,26 @@ class KL(Section):
     """How far the policy may go from the model it started from: a charge of `weight` times their KL divergence."""
 
     weight: float = Field(0.0, ge=0)  # 0: no reference model is loaded
-    estimator: Literal["k1", "k2", "k3"] = "k3"
+    estimator: Literal["k1", "k2", "k3"] = "k3"  # in the reward k1, which is all that it can be
     place: Literal["loss", "reward"] = (
         "loss"  # "reward": k1 summed over the answer, taken off before rewards are compared
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _estimates_as_its_place_has_it(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("estimator") is None:
+            return {**data, "estimator": "k1" if data.get("place") == "reward" else "k3"}
+        return data
+
     @model_validator(mode="after")
     def _estimates_what_it_charges(self) -> KL:
         if self.place == "reward" and self.estimator != "k1":
-            raise ValueError(f"kl: in the reward the estimator is k1 (given: {self.estimator!r})")
+            raise ValueError(f"kl.estimator={self.estimator}: with place=reward use estimator=k1")
         if self.place == "loss" and self.estimator == "k1":
-            raise ValueError("kl: the gradient of k1 in the loss is 0 on average; use k2 or k3, or place: reward")
+            raise ValueError(
+                "kl.estimator=k1: with place=loss its gradient is 0 on average; use estimator=k3 or k2, or place=reward"
+            )
         return self
 
 
@@ -231,8 +241,14 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _shards_what_is_worth_it(self) -> Recipe:
-        if self.shard and (self.lora is not None or self.offload_optimizer or self.optimizer != "adamw"):
-            raise ValueError("shard=true goes with optimizer=adamw and all weights trained: leave out lora, offload")
+        given = [] if self.lora is None else [f"lora.rank={self.lora.rank}"]
+        given += ["offload_optimizer=true"] if self.offload_optimizer else []
+        given += [f"optimizer={self.optimizer}"] if self.optimizer != "adamw" else []
+        if self.shard and given:
+            raise ValueError(
+                "shard=true needs optimizer=adamw and all weights trained: it does not go with "
+                f"{', '.join(given)}; leave out one or the other"
+            )
         if self.shard and self.sampler is not None:
             raise ValueError("shard=true: a sampling server is handed whole weights; leave out one of the two")
         return self
@@ -275,6 +291,22 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _divides_by_what_is_above_0(self) -> Recipe:
+        spec, below = self.reward, ""
+        if self.kl.weight > 0 and self.kl.place == "reward":
+            below = f"kl.place=reward with kl.weight={self.kl.weight:g}"
+        elif spec.clip is not None and spec.clip[0] < 0:
+            below = f"reward.clip={list(spec.clip)}"
+        elif spec.clip is None and spec.soft_limit is not None:
+            below = f"reward.soft_limit.charge={spec.soft_limit.charge:g}"
+        elif spec.clip is None and spec.length is not None:
+            below = f"reward.length.per_token={spec.length.per_token:g}"
+        if self.advantage == "maxrl" and below:
+            remedy = "take advantage=grpo" + ("" if "kl" in below else ", or reward.clip with 0 as its lowest")
+            raise ValueError(f"advantage=maxrl divides by the mean reward, which {below} can take below 0; {remedy}")
+        return self
+
+    @model_validator(mode="after")
     def _has_answers_to_learn(self) -> Recipe:
         if self.method == "supervised" and self.supervised is None:
             need = "a file of rows whose last message is the assistant's, or a template such as '{{item.answer}}'"
@@ -300,22 +332,27 @@ PATH_KEYS = (
 )  # fmt: skip
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, to_begin: bool = False) -> Recipe:
     """The recipe in a `.yaml`, `.toml` or `.json` file, with `key=value` overrides (dots go into sections).
 
-    Raises FileNotFoundError for a missing file, ValueError naming key, value and remedy for anything malformed.
+    With `to_begin` the files that it names must be there. Raises FileNotFoundError for a missing file, ValueError
+    naming key, value and remedy for anything malformed.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no recipe {str(path)!r}")
-    data = _parse(path)
+    data, written = _parse(path), _parse(path)
     for key in _path_keys(data):
         _anchor(data, key.split("."), path.parent)
     for override in overrides:
         _override(data, override)
+        _override(written, override)
     for key in _path_keys(data):  # absolute as well: the stored recipe must mean the same from any other folder
         _anchor(data, key.split("."), Path.cwd())
-    return recipe_from(data, str(path))
+    recipe = recipe_from(data, str(path))
+    if to_begin:
+        check_files(recipe, written, path.parent)
+    return recipe
 
 
 def recipe_from(data: dict[str, Any], place: str) -> Recipe:
@@ -323,7 +360,7 @@ def recipe_from(data: dict[str, Any], place: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as problem:
-        raise ValueError(f"{place}: " + "; ".join(_complaints(problem, data))) from None
+        raise ValueError(f"{place}: " + "; ".join(complaints(problem, data, SECTIONS, Recipe))) from None
 
 
 def _path_keys(data: dict[str, Any]) -> list[str]:
@@ -340,14 +377,26 @@ def _parse(path: Path) -> dict[str, Any]:
             case ".toml":
                 data = tomllib.loads(text)
             case ".json":
-                data = json.loads(text)
+                data = json.loads(text) if text.strip() else None
             case other:
                 raise ValueError(f"a recipe is .yaml, .toml or .json, not {other or 'without a suffix'!r}")
-    except (yaml.YAMLError, ValueError) as problem:
+    except yaml.YAMLError as problem:
+        raise ValueError(_broken_yaml(path, problem)) from None
+    except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
+    if not data and not isinstance(data, list):
+        raise ValueError(f"{path}: is empty; a recipe has at least the keys model, train, validation and grader")
     if not isinstance(data, dict):
         raise ValueError(f"{path}: a recipe is a mapping of keys to values, not {type(data).__name__}")
     return data
+
+
+def _broken_yaml(path: Path, problem: yaml.YAMLError) -> str:
+    mark, said = getattr(problem, "problem_mark", None), getattr(problem, "problem", None)
+    if mark is None:
+        return f"{path}: broken YAML: {' '.join(str(problem).split())}"
+    context = getattr(problem, "context", None)
+    return f"{path}:{mark.line + 1}:{mark.column + 1}: broken YAML: {said}" + (f" ({context})" if context else "")
 
 
 def _anchor(data: dict[str, Any], keys: list[str], folder: Path) -> None:
@@ -357,7 +406,9 @@ def _anchor(data: dict[str, Any], keys: list[str], folder: Path) -> None:
         if not isinstance(data, dict):
             return
     value = data.get(keys[-1])
-    if not isinstance(value, str) or Path(value).is_absolute() or "{{" in value:
+    if isinstance(value, str) and value.startswith("~/"):
+        value = data[keys[-1]] = str(Path(value).expanduser())
+    if not isinstance(value, str) or not value or Path(value).is_absolute() or "{{" in value:
         return
     is_path = keys[0] not in ("model", "grader", "watch") or (folder / value.rpartition(":")[0]).is_file()
     if is_path or (folder / value).exists():
@@ -381,47 +432,18 @@ def _override(data: dict[str, Any], override: str) -> None:
     data[key] = value  # YAML 1.1 reads 3e-4 as a string; a field that is a number takes it as one
 
 
-EITHER = {
-    "model": "a hub id, a folder, a .gguf file, or {scratch: {...}}",
-    "grader": "a file.json, file.py:name, or the grader's JSON itself",
+SECTIONS: dict[str, type[BaseModel]] = {
+    "warm_start": WarmStart,
+    "supervised": Supervised,
+    "kl": KL,
+    "lora": Lora,
+    "sampler": SamplingServer,
+    "reward": RewardSpec,
+    "reward.length": LengthCharge,
+    "reward.soft_limit": SoftLimit,
+    "model": ScratchModel,
+    "model.scratch": Scratch,
 }
-
-
-def _complaints(problem: ValidationError, data: dict[str, Any]) -> list[str]:
-    lines = []
-    for finding in problem.errors():
-        names = [str(part) for part in finding["loc"] if part not in ("str", "ScratchModel", "dict[str,any]")]
-        place = ".".join(names)
-        if finding["type"] == "extra_forbidden":
-            lines.append(f"unknown key {place!r}; {nearest(names[-1], _known_keys(names[:-1]))}")
-        elif finding["type"] == "missing":
-            lines.append(f"key {place!r} is missing")
-        elif names[:1] == ["model"] and finding["type"] == "string_type" and isinstance(data.get("model"), dict):
-            continue  # the other branch of the union has the useful complaint
-        elif place in EITHER:
-            lines.append(f"{place}: expected {EITHER[place]} (given: {finding['input']!r})")
-        else:
-            message = finding["msg"].removeprefix("Value error, ")
-            given = "" if "=" in message else f" (given: {finding['input']!r})"
-            lines.append(f"{place}: {message}{given}" if place and "=" not in message else message)
-    return list(dict.fromkeys(lines))  # each branch of a union complains
-
-
-def _known_keys(sections: list[str]) -> Sequence[str]:
-    known: dict[str, type[BaseModel]] = {
-        "": Recipe,
-        "warm_start": WarmStart,
-        "supervised": Supervised,
-        "kl": KL,
-        "lora": Lora,
-        "sampler": SamplingServer,
-        "reward": RewardSpec,
-        "reward.length": LengthCharge,
-        "reward.soft_limit": SoftLimit,
-        "model": ScratchModel,
-        "model.scratch": Scratch,
-    }
-    return sorted(known.get(".".join(sections), Recipe).model_fields)
 
 
 MAY_CHANGE = ("judges", "budget", "sampler", "shard")

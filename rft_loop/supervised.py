@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import torch
-from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
 from graders.grade import GradingError
@@ -17,13 +15,15 @@ from graders.sample import Sample
 from graders.template import render
 from rft_loop.drawing import draw
 from rft_loop.items import Rows, context_of, read_items
+from rft_loop.learning.micro_batches import micro_batches, shares
 from rft_loop.learning.optimizer import learning_rate
-from rft_loop.learning.update import weight_rms
+from rft_loop.learning.update import score, weight_rms
 from rft_loop.model.policy import Policy
 from rft_loop.parallel.crew import Holds, together
 from rft_loop.parallel.ranks import ALONE, Ranks
-from rft_loop.parallel.sharding import full
+from rft_loop.parallel.sharding import ShardedPolicy, full
 from rft_loop.recipe import Recipe, WarmStart
+from rft_loop.sampling.rollout import Rollout
 from rft_loop.watching.measures import Clock
 from rft_loop.watching.speed import speed
 
@@ -41,8 +41,8 @@ def warm_start(training: Training, rows: Rows, spec: WarmStart, after_step: Call
         rate = learning_rate(spec.learning_rate, step, spec.warmup_steps, spec.steps, "linear")
         batch = [pairs[index] for index in draw(len(pairs), spec.batch_size, step, recipe.seed)]
         with training.pause.held():
-            loss, _ = together(training, learned, batch, rate)
-            training.tell("warm_start", step=step, of=spec.steps, loss=loss, learning_rate=rate)
+            done = together(training, learned, batch, rate)
+            training.tell("warm_start", step=step, of=spec.steps, loss=done.loss, learning_rate=rate)
             training.progress = replace(training.progress, step=step)
         after_step(step)
 
@@ -56,19 +56,25 @@ def supervised_step(training: Training, step: int) -> None:
     chosen = draw(len(training.answers), recipe.items_per_step, step, recipe.seed)
     batch = [training.answers[index] for index in chosen]
     tokens = sum(len(answer) for _, answer in batch)
-    rms = weight_rms(training.policy)
     with training.pause.held():
-        loss, norm = together(training, learned, batch, rate)
+        done = together(training, learned, batch, rate)
         clock.lap("update")
         training.tell(
-            "step", step=step, of=recipe.steps, learning_rate=rate, loss=loss, grad_norm=norm, weight_rms=rms,
-            tokens=tokens, **clock.laps(),
+            "step", step=step, of=recipe.steps, learning_rate=rate, **done._asdict(), tokens=tokens, **clock.laps(),
             **speed(training.policy, clock, sampled=0, trained=tokens, devices=training.ranks.world),
         )  # fmt: skip
         training.progress = replace(training.progress, step=step, validation={})
 
 
-def learned(held: Holds, batch: Sequence[Pair], rate: float) -> tuple[float, float]:
+class Learned(NamedTuple):
+    """What one step did."""
+
+    loss: float  # mean per answer token, in nats
+    grad_norm: float  # before it is clipped
+    weight_rms: float  # before the step
+
+
+def learned(held: Holds, batch: Sequence[Pair], rate: float) -> Learned:
     """One step on a batch, by all ranks together."""
     return learn(held.policy, held.optimizer, batch, rate, held.recipe, held.ranks)
 
@@ -80,22 +86,26 @@ def learn(
     rate: float,
     recipe: Recipe,
     ranks: Ranks = ALONE,
-) -> tuple[float, float]:
-    """One optimiser step; the mean loss per answer token in nats, and the norm of its gradient before it is clipped."""
+) -> Learned:
+    """One optimiser step; every rank is given the whole batch, and runs its share of it in micro-batches."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    total, loss = sum(len(answer) for _, answer in batch), 0.0
-    mine, most = ranks.share(batch), math.ceil(len(batch) / ranks.world)  # equally many passes, some for nothing
-    for start in range(0, most, recipe.micro_batch_rows):
-        part = mine[start : start + recipe.micro_batch_rows]
-        share = answer_loss(policy, part or batch[:1]) * (sum(len(answer) for _, answer in part) / total)
+    rollouts = [_written(pair) for pair in batch]
+    mine = shares(rollouts, range(len(rollouts)), ranks.world)[ranks.rank]
+    parts = micro_batches(rollouts, mine, recipe.micro_batch_rows, recipe.micro_batch_tokens)
+    # Sharded weights are run equally often by all ranks: one with fewer parts runs some of weight 0.
+    missing = int(ranks.largest(len(parts))) - len(parts) if isinstance(policy, ShardedPolicy) else 0
+    weights = [1 / sum(len(rollout.tokens) for rollout in rollouts)] * len(parts) + [0.0] * missing
+    loss, rms = 0.0, weight_rms(policy)
+    for part, weight in zip([*parts, *[[0]] * missing], weights, strict=True):
+        share = _surprise(policy, [rollouts[place] for place in part]) * weight
         share.backward()  # type: ignore[no-untyped-call]
         loss += float(share.detach())
     ranks.add_up_gradients(policy.model.parameters())
     norm = float(full(clip_grad_norm_(policy.model.parameters(), recipe.max_grad_norm)))
     optimizer.step()
-    return ranks.add_up(loss)[0], norm
+    return Learned(ranks.add_up(loss)[0], norm, rms)
 
 
 def written_answers(recipe: Recipe, items: Rows) -> Rows:
@@ -135,22 +145,16 @@ def answers_of(policy: Policy, rows: Rows) -> list[Pair]:
 
 def answer_loss(policy: Policy, pairs: Sequence[Pair]) -> torch.Tensor:
     """Mean cross-entropy in nats over the answers' tokens, the end token included; prompts are not learned."""
-    width = max(len(prompt) + len(answer) for prompt, answer in pairs)
-    longest = max(len(answer) for _, answer in pairs)
-    ids = torch.zeros(len(pairs), width, dtype=torch.long)
-    mask = torch.zeros(len(pairs), width, dtype=torch.long)
-    labels = torch.full((len(pairs), longest), -100)
-    for row, (prompt, answer) in enumerate(pairs):  # everything on the right edge: answers line up
-        ids[row, width - len(prompt) - len(answer) :] = torch.tensor(prompt + answer)
-        mask[row, width - len(prompt) - len(answer) :] = 1
-        labels[row, longest - len(answer) :] = torch.tensor(answer)
-    ids, mask, labels = ids.to(policy.device), mask.to(policy.device), labels.to(policy.device)
-    with policy.computing():
-        logits = policy.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
-            use_cache=False,
-            logits_to_keep=longest + 1,
-        ).logits[:, :-1]
-    return cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100)
+    return _surprise(policy, [_written(pair) for pair in pairs]) / sum(len(answer) for _, answer in pairs)
+
+
+def _surprise(policy: Policy, rollouts: Sequence[Rollout]) -> torch.Tensor:
+    """The sum of the cross-entropy in nats over the answers' tokens."""
+    scored = score(policy, rollouts, temperature=1.0)
+    return -(scored.logprobs * scored.mask).sum()
+
+
+def _written(pair: Pair) -> Rollout:
+    """An answer that people wrote, in the place of one that was sampled."""
+    prompt, answer = pair
+    return Rollout(tuple(prompt), tuple(answer), (), "stop", "")

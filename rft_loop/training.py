@@ -11,14 +11,13 @@ from typing import Any
 import torch
 
 from graders.algebra.combine import WeightedSum
-from graders.composite import Composite
 from graders.grader import Grader
-from graders.registry import load
-from graders.template import nearest
+from rft_loop.checks import check_advantage, check_metric
 from rft_loop.drawing import Visits
+from rft_loop.inputs import named_grader
 from rft_loop.items import Rows, check_gradable, check_group_size, prompts_of, read_items
 from rft_loop.judges import Spending
-from rft_loop.model.checkpoint import Progress, all_checkpoints, load_checkpoint, sha256
+from rft_loop.model.checkpoint import Progress, all_checkpoints, load_checkpoint, settle, sha256
 from rft_loop.model.policy import Policy, choose_device, load_policy
 from rft_loop.parallel.crew import Hand, together
 from rft_loop.parallel.orders import make_ready, take_reference, take_up
@@ -30,6 +29,7 @@ from rft_loop.sampling.decoder import NORM_OFFSET
 from rft_loop.sampling.sampler import Sampler, make_sampler
 from rft_loop.supervised import Pair, answers_of, written_answers
 from rft_loop.watching.advice import advice_due, advise, through_generate
+from rft_loop.watching.notices import idle_settings
 from rft_loop.watching.record import Run, mend_torn_line, read_events
 
 View = Callable[[dict[str, Any]], None]
@@ -74,12 +74,12 @@ class Training:
 def prepare(recipe: Recipe, run: Run, view: View, spending: Spending, pause: Pause, ranks: Ranks = ALONE) -> Training:
     """Everything checked and loaded before anything is spent; a run with checkpoints goes on from its newest."""
     torch.manual_seed(recipe.seed)
-    grader = load(recipe.grader)
+    grader = named_grader("grader", recipe.grader)
     check_group_size(grader, recipe.group_size)
     if recipe.advantage == "gdpo" and not isinstance(grader, WeightedSum):
         need = "advantage=gdpo needs a grader of the type weighted_sum, with a weight for each part"
         raise ValueError(f"{need}; {grader.label!r} is of the type {grader.type}")
-    watched = {name: load(definition) for name, definition in recipe.watch.items()}
+    watched = {name: named_grader(f"watch.{name}", definition) for name, definition in recipe.watch.items()}
     items, held_out = read_items(recipe.train), read_items(recipe.validation)
     for judge in (grader, *watched.values()):
         judge.check_ready()
@@ -87,8 +87,10 @@ def prepare(recipe: Recipe, run: Run, view: View, spending: Spending, pause: Pau
         check_gradable(judge, items)
         check_gradable(judge, held_out)
     check_metric(recipe, grader)
+    check_advantage(recipe, grader)
     answers = written_answers(recipe, items)
     data = {key: sha256(path) for key, path in files_of(recipe).items()}
+    settle(run.checkpoints)
     saved = all_checkpoints(run.checkpoints)
     undecided: deque[int] = deque(maxlen=BUDGET_WINDOW)
     advised: set[str] = set()
@@ -111,9 +113,9 @@ def prepare(recipe: Recipe, run: Run, view: View, spending: Spending, pause: Pau
         if recipe.best_by != REWARD:
             best |= {"best_by": recipe.best_by, "best_value": progress.best_value}
         view(run.event("resume", phase=progress.phase, step=progress.step, **best))
-        steps = [event for event in read_events(run.folder) if event["event"] == "step"]
-        undecided.extend(event.get("undecided", 0) for event in steps)
-        advised = last_advised(steps, recipe)
+        events = read_events(run.folder)
+        undecided.extend(event.get("undecided", 0) for event in events if event["event"] == "step")
+        advised = last_advised(events, recipe)
     else:
         learned = read_items(recipe.warm_start.data, "assistant").rows if recipe.warm_start else []
         rows = [*items.rows, *learned, *answers.rows]
@@ -136,12 +138,22 @@ def prepare(recipe: Recipe, run: Run, view: View, spending: Spending, pause: Pau
         training.tell(
             "start", name=recipe.name, grader=grader.identity, definition=grader.to_wire(),
             models=list(grader.models()), items=counts, data=data,
-            parameters=policy.parameters, device=str(policy.device),
+            parameters=policy.parameters, **trained_part(recipe, policy), device=str(policy.device),
         )  # fmt: skip
         if recipe.sampler is None and not recipe.shard and policy.decoder is None:
             said = through_generate(policy.model.config.model_type, NORM_OFFSET)
             training.tell("advice", step=0, **said._asdict())
+        for said in idle_settings(recipe, len(items), ranks.world):
+            training.tell("advice", step=0, **said._asdict())
     return training
+
+
+def trained_part(recipe: Recipe, policy: Policy) -> dict[str, Any]:
+    """What the `start` event says of an adapter: how many of the parameters are trained, and in which form."""
+    if recipe.lora is None:
+        return {}
+    trained = sum(weight.numel() for weight in policy.model.parameters() if weight.requires_grad)
+    return {"trained": trained, "lora": {"rank": recipe.lora.rank, "alpha": recipe.lora.alpha}}
 
 
 def reference_of(training: Training) -> Policy | None:
@@ -162,15 +174,13 @@ def files_of(recipe: Recipe) -> dict[str, Path]:
     return files
 
 
-def check_metric(recipe: Recipe, grader: Grader) -> None:
-    """Refuse a `best_by` that no validation will have a figure of."""
-    parts = grader.members if isinstance(grader, Composite) else {}
-    known = [REWARD, *recipe.watch, *parts]
-    if recipe.best_by not in known:
-        raise ValueError(f"best_by={recipe.best_by}: no figure of a validation; {nearest(recipe.best_by, known)}")
-
-
-def last_advised(steps: Sequence[Mapping[str, Any]], recipe: Recipe) -> set[str]:
-    """The causes that were named when the run last looked for them, made anew from its record."""
-    looked = [place for place, event in enumerate(steps, start=1) if advice_due(event["step"], recipe)]
-    return {advice.name for advice in advise(steps[: looked[-1]], recipe)} if looked else set()
+def last_advised(events: Sequence[Mapping[str, Any]], recipe: Recipe) -> set[str]:
+    """The causes that a run's record has named and that had not gone when it last looked for them."""
+    steps = [event for event in events if event["event"] == "step"]
+    named = {(event["step"], event["name"]) for event in events if event["event"] == "advice"}
+    advised: set[str] = set()
+    for place, event in enumerate(steps, start=1):
+        if advice_due(step := event["step"], recipe):
+            found = {advice.name for advice in advise(steps[:place], recipe)}
+            advised = {name for name in found if name in advised or (step, name) in named}
+    return advised

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
+import runpy
 import shutil
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +24,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny tensors, one thread
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+HERE = Path(__file__).parent
 LETTERS = "abcdefghijklmnop "
+TRAINING = ("rft_loop.loop", "rft_loop.evaluate", "rft_loop.display.report", "pyarrow.parquet", "pandas")
 
 
 @pytest.fixture
@@ -57,6 +64,76 @@ def make_tiny_policy(family: str = "llama", seed: int = 0, ends: list[int] | Non
     if ends is not None:
         model.generation_config.eos_token_id = ends
     return make_policy(model, tokenizer)
+
+
+class Forked:
+    """A process of its own with the methods of a Popen, forked from one that has imported what training imports.
+
+    `argv` starts with `assay` or with a script's path. Where processes are not forked safely, it starts from nothing.
+    """
+
+    def __init__(self, told: Path, *argv: object, cwd: Path | None = None, env: Mapping[str, str] = os.environ) -> None:
+        self.args = [str(word) for word in argv]
+        self.told = [told / "out", told / "err"]
+        given = {
+            "argv": self.args,
+            "environment": dict(env),
+            "folder": str(cwd or Path.cwd()),
+            "told": [str(file) for file in self.told],
+        }
+        context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+        if sys.platform == "linux":
+            context.set_forkserver_preload(["rft_loop.cli", *TRAINING])
+        self.process: BaseProcess = context.Process(target=runpy.run_path, args=(str(HERE / "forked.py"), given))
+        self.process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.exitcode
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        if self.process.exitcode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait until it has ended; what it wrote to stdout and to stderr."""
+        self.process.join(timeout)
+        if self.process.exitcode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        return self.out(), self.told[1].read_text() if self.told[1].exists() else ""
+
+    def out(self) -> str:
+        """What it has written to stdout until now."""
+        return self.told[0].read_text() if self.told[0].exists() else ""
+
+    def done(self, timeout: float | None = 300) -> subprocess.CompletedProcess[str]:
+        out, err = self.communicate(timeout)
+        return subprocess.CompletedProcess(self.args, self.process.exitcode or 0, out, err)
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Forked]]:
+    """Starts a process: `forked("assay", "grade", ...)`, or a script's path in place of `assay`."""
+    started: list[Forked] = []
+
+    def start(*argv: object, **where: Any) -> Forked:
+        started.append(Forked(tmp_path_factory.mktemp("told"), *argv, **where))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Started by torchrun: many updates, each once alone and once split over the ranks, every second one sharded.
+"""Run on every rank: many updates, each once alone and once split over the ranks, every second one sharded.
 
 Prints the largest distance between the two gradients, and between the weights after a step, relative to their length.
 """
@@ -18,6 +18,7 @@ from rft_loop.parallel.ranks import ALONE, Ranks, joined_ranks
 from rft_loop.parallel.sharding import ShardedPolicy, full, shard
 from rft_loop.recipe import Recipe, recipe_from
 from rft_loop.sampling.rollout import Rollout
+from rft_loop.supervised import Learned, learn
 
 GROUP = 3
 
@@ -74,6 +75,18 @@ def updated(
     return flat[0], flat[1], stats, apart
 
 
+def taught(
+    policy: Policy, rollouts: list[Rollout], recipe: Recipe, ranks: Ranks
+) -> tuple[torch.Tensor, torch.Tensor, Learned]:
+    """The same of a supervised step that learns the rollouts as if people had written them."""
+    pairs = [(list(rollout.prompt), list(rollout.tokens)) for rollout in rollouts]
+    figures = learn(policy, make_optimizer(policy, recipe), pairs, 1e-4, recipe, ranks)
+    weights = list(policy.model.parameters())
+    gradients = [torch.zeros(weight.shape) if weight.grad is None else full(weight.grad) for weight in weights]
+    flat = [torch.cat([full(part.detach()).flatten() for part in parts]).double() for parts in (gradients, weights)]
+    return flat[0], flat[1], figures
+
+
 def difference(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm().clamp(min=1e-12))
 
@@ -98,6 +111,13 @@ def main() -> None:
                 one, other = getattr(found[2], name), getattr(wanted[2], name)
                 if other == other and other is not None:
                     worst["stats"] = max(worst["stats"], abs(one - other) / max(1.0, abs(other)))
+            supervised = [
+                taught(policy, rollouts, recipe, who) for policy, who in zip(policies, (ALONE, ranks), strict=True)
+            ]
+            worst["gradient"] = max(worst["gradient"], difference(supervised[1][0], supervised[0][0]))
+            worst["weights"] = max(worst["weights"], difference(supervised[1][1], supervised[0][1]))
+            for one, other in zip(supervised[1][2], supervised[0][2], strict=True):
+                worst["stats"] = max(worst["stats"], abs(one - other) / max(1.0, abs(other)))
         worst = {name: ranks.largest(value) for name, value in worst.items()}
         if ranks.is_first:
             print(*worst.values())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,25 @@ NAMES = [
 FILES = ["random", "frequent", "nearest", "warm_start", "rft", "supervised", "supervised_rft"]
 
 
-def run(*command: object) -> subprocess.CompletedProcess[str]:
-    words = [str(word) for word in command]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(forked: Any) -> Run:
+    """Run `assay` or a script in a process of its own."""
+
+    def done(*command: object) -> subprocess.CompletedProcess[str]:
+        ended: subprocess.CompletedProcess[str] = forked(*command).done()
+        return ended
+
+    return done
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     settings = [word for setting in SHORT for word in ("-s", setting)]
-    command = [sys.executable, EXAMPLE / "demo.py", "--data", folder / "data", "--runs", folder / "runs", *settings]
+    command = [ROOT / "tests" / "rare_disease_demo.py", "--data", folder / "data", "--runs", folder / "runs", *settings]
     done = run(*command)
     assert done.returncode == 0, done.stderr
     for text in ("$ assay train", "$ assay eval", "RFT over its warm start", "report.html"):
@@ -71,7 +78,7 @@ def test_the_table_has_its_seven_rows_in_the_promised_form(summary: dict[str, An
 
 @pytest.mark.parametrize(("place", "file"), list(enumerate(FILES)))
 def test_grade_says_the_same_of_the_stored_outputs_to_the_last_digit(
-    demo: Path, summary: dict[str, Any], tmp_path: Path, place: int, file: str
+    demo: Path, summary: dict[str, Any], run: Run, tmp_path: Path, place: int, file: str
 ) -> None:
     row = summary["rows"][place]
     outputs = (demo.parent / "rare-disease-supervised" if file.startswith("supervised") else demo) / "outputs"
@@ -80,7 +87,7 @@ def test_grade_says_the_same_of_the_stored_outputs_to_the_last_digit(
             continue  # one file through all four graders, all files through the one that matters
         out = tmp_path / f"{measure}.json"
         done = run(
-            Path(sys.executable).with_name("assay"), "grade", EXAMPLE / f"{measure}.json",
+            "assay", "grade", EXAMPLE / f"{measure}.json",
             outputs / f"{file}.jsonl", "-o", tmp_path / "grades.jsonl", "--summary", out,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -91,14 +98,14 @@ def test_grade_says_the_same_of_the_stored_outputs_to_the_last_digit(
             assert (found["ci_low"], found["ci_high"]) == (row["ci_low"], row["ci_high"])
 
 
-def test_a_gene_outside_the_closed_list_is_refused_before_training(demo: Path, tmp_path: Path) -> None:
+def test_a_gene_outside_the_closed_list_is_refused_before_training(demo: Path, run: Run, tmp_path: Path) -> None:
     lines = (demo.parent.parent / "data" / "train.jsonl").read_text().splitlines()
     lines[4] = json.dumps(json.loads(lines[4]) | {"gene": "BRCA9"})
     (tmp_path / "train.jsonl").write_text("\n".join(lines))
     settings = [f"train={tmp_path / 'train.jsonl'}", f"runs={tmp_path}", "model=" + str(demo / "checkpoints/step-0")]
     settings += [f"validation={demo.parent.parent / 'data' / 'validation.jsonl'}", "warm_start=null"]
     words = [word for setting in settings for word in ("-s", setting)]
-    done = run(Path(sys.executable).with_name("assay"), "train", EXAMPLE / "rft.yaml", *words)
+    done = run("assay", "train", EXAMPLE / "rft.yaml", *words)
     assert done.returncode == 2
     assert "train.jsonl:5" in done.stderr
     assert "'BRCA9'" in done.stderr

@@ -99,6 +99,18 @@ def test_nothing_is_called_conftest_or_helpers_outside_tests() -> None:
     assert [str(file) for package in PACKAGES for file in (ROOT / package).rglob("conftest.py")] == []
 
 
+def test_no_function_of_the_loop_is_over_80_lines_and_its_story_is_short() -> None:
+    long = [
+        f"{file.relative_to(ROOT)}:{node.lineno}: {node.name}, {lines} lines"
+        for file in sources("rft_loop")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > 80
+    ]
+    assert long == []
+    assert len((ROOT / "rft_loop" / "loop.py").read_text(encoding="utf-8").splitlines()) < 300
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_packages_are_typed(package: str) -> None:
     assert (ROOT / package / "py.typed").is_file()

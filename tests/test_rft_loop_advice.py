@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rft_loop.recipe import Recipe, recipe_from
-from rft_loop.watching.advice import RULES, advise
+from rft_loop.watching.advice import RULES, Course, advise
 
 HEALTHY: dict[str, Any] = {
     "reward": 0.4,
@@ -18,6 +18,7 @@ HEALTHY: dict[str, Any] = {
     "completions/clipped_ratio": 0.05,
     "completions/duplicate_ratio": 0.1,
     "entropy": 0.6,
+    "grad_norm": 0.4,
     "sampling/sampling_logp_difference/max": 2e-5,
     "learning_rate": 1e-5,
     "weight_rms": 0.02,
@@ -54,7 +55,8 @@ def run(*later: dict[str, Any]) -> list[dict[str, Any]]:
         ({"completions/mean_length": 240.0}, "length_drift", "from 80 to 240 tokens", "reward.length"),
         ({"completions/mean_length": 8.0}, "length_drift", "from 80 to 8 tokens", "reward.length"),
         ({"entropy": 0.005, "frac_reward_zero_std": 0.6}, "entropy_collapsed", "from 0.6 to 0.005", "entropy_bonus"),
-        ({"learning_rate": 1e-9}, "weights_stand_still", "5e-08", "raise learning_rate"),
+        ({"weight_rms": 400.0}, "weights_stand_still", "3e-08", "raise learning_rate (now 1e-05)"),
+        ({"grad_norm": 0.0}, "spread_without_gradient", "the gradient is 0 (advantage=grpo)", "maxrl"),
     ],
 )  # fmt: skip
 def test_each_cause_is_named_with_the_setting_to_change(
@@ -102,3 +104,32 @@ def test_a_cause_that_explains_others_stands_alone() -> None:
 
 def test_figures_that_are_missing_say_nothing() -> None:
     assert advise([{"reward": None, "entropy": None}] * 5, recipe()) == []
+
+
+CASES = test_each_cause_is_named_with_the_setting_to_change.pytestmark[0].args[1]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("missing", [{}, dict.fromkeys(HEALTHY)], ids=["absent", "null"])
+@pytest.mark.parametrize("options", [{}, {"precision": "bfloat16", "importance_correction": "none"}])
+def test_a_rule_without_any_figures_says_nothing(rule: Any, missing: dict[str, Any], options: dict[str, Any]) -> None:
+    assert rule(Course([missing] * 10, [missing] * 3, recipe(**options))) is None
+
+
+@pytest.mark.parametrize(("figures", "wanted"), [(case[0], case[1]) for case in CASES])
+def test_a_rule_that_lacks_one_figure_never_makes_one_up(figures: dict[str, Any], wanted: str) -> None:
+    steps = run(figures)
+    for name in HEALTHY:
+        without = [{key: value for key, value in event.items() if key != name} for event in steps]
+        for cut in without[:3] + steps[3:], steps[:3] + without[3:], without:
+            for advice in advise(cut, recipe()):
+                assert "nan" not in f"{advice.cause} {advice.remedy}".lower()
+                assert advice.name == wanted
+
+
+def test_a_run_that_never_got_a_reward_hears_that_and_nothing_of_its_entropy() -> None:
+    nothing = {"reward": None, "reward_std": 0.0, "entropy": None, "frac_reward_zero_std": 1.0, "weight_rms": None}
+    found = advise([HEALTHY | nothing | {"errors": {"timeout": 4}}] * 5, recipe())
+    assert [advice.name for advice in found] == ["grader_errors"]
+    late = [HEALTHY | nothing] * 3 + [HEALTHY | {"entropy": 0.01, "frac_reward_zero_std": 0.6}] * 10
+    assert advise(late, recipe()) == [], "where it began is not known"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from rft_loop.model.checkpoint import (
     prune,
     read_progress,
     save_checkpoint,
+    settle,
 )
 from rft_loop.model.policy import Policy
 from rft_loop.recipe import recipe_from
@@ -268,6 +271,46 @@ def test_step_zero_the_best_and_the_newest_are_kept(
     prune(tmp_path, keep, best)
     assert folders(tmp_path) == [full(short) for short in left.split()]
     assert (tmp_path / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("kill", range(1, 4))
+def test_a_kill_while_a_step_is_saved_again_leaves_the_old_checkpoint_or_the_new_one(
+    saved: Path, tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch, kill: int
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    calls: list[str] = []
+
+    def until_killed(name: str, plain: Callable[..., None]) -> Callable[..., None]:
+        def call(*given: Any, **named: Any) -> None:
+            calls.append(name)
+            if len(calls) >= kill:
+                raise Killed
+            plain(*given, **named)
+
+        return call
+
+    again = replace(PROGRESS, best_reward=0.5)
+    policy = tiny_policy()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.rename", until_killed("rename", os.rename))
+        patch.setattr("rft_loop.model.checkpoint._discard", until_killed("discard", shutil.rmtree))
+        with pytest.raises(Killed):
+            save_checkpoint(saved.parent, policy, None, again)
+    assert calls == ["rename", "rename", "discard"][:kill]
+    settle(saved.parent)
+    assert folders(saved.parent) == ["step-7"]
+    assert load_checkpoint(saved, CPU)[1] == (again if kill == 3 else PROGRESS)
+    save_checkpoint(saved.parent, policy, None, Progress("step", 8))
+    assert sorted(path.name for path in saved.parent.iterdir()) == ["step-7", "step-8"], "nothing is left beside them"
+
+
+def test_what_kills_left_is_cleaned_up_and_nothing_else_is(tmp_path: Path, tiny_policy: MakePolicy) -> None:
+    place(tmp_path, ".warm-start-5.partial", ".step-3.partial", ".base-17.partial", "step-9.old", ".step-x.old", "base")
+    save_checkpoint(tmp_path, tiny_policy(), None, Progress("step", 4))
+    left = {".base-17.partial", ".step-x.old", "base", "step-4", "step-9.old"}
+    assert {path.name for path in tmp_path.iterdir()} == left
 
 
 def test_names_say_the_phase_and_the_step() -> None:

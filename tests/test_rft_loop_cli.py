@@ -1,12 +1,11 @@
-"""The commands as their users type them."""
+"""The commands as their users type them, each in a process of its own; test_readme.py starts the script itself."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,18 @@ EXACT = {
     "reference": "{{item.gene}}",
     "operation": "eq",
 }
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def assay(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("assay")), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, cwd=cwd)
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def assay(forked: Any) -> Command:
+    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        done: subprocess.CompletedProcess[str] = forked("assay", *arguments, cwd=cwd).done()
+        return done
+
+    return run
 
 
 def write_lines(path: Path, *rows: Any) -> Path:
@@ -45,7 +50,7 @@ def exact(tmp_path: Path) -> Path:
     return path
 
 
-def test_grade_writes_one_line_a_row_in_the_promised_form(exact: Path, tmp_path: Path) -> None:
+def test_grade_writes_one_line_a_row_in_the_promised_form(assay: Command, exact: Path, tmp_path: Path) -> None:
     data = write_lines(
         tmp_path / "data.jsonl",
         {"id": "a", "item": {"gene": "FBN1"}, "sample": {"output_text": "FBN1"}},
@@ -69,7 +74,7 @@ def test_grade_writes_one_line_a_row_in_the_promised_form(exact: Path, tmp_path:
     assert "did you mean 'gen'" in broken["error"]["detail"]
 
 
-def test_grade_exits_with_3_when_too_much_could_not_be_decided(exact: Path, tmp_path: Path) -> None:
+def test_grade_exits_with_3_when_too_much_could_not_be_decided(assay: Command, exact: Path, tmp_path: Path) -> None:
     data = write_lines(
         tmp_path / "data.jsonl", {"item": {}, "output_text": "x"}, {"item": {"gene": "x"}, "output_text": "x"}
     )
@@ -91,7 +96,7 @@ def test_grade_exits_with_3_when_too_much_could_not_be_decided(exact: Path, tmp_
     ],
 )
 def test_a_malformed_line_is_named_and_what_came_before_it_is_kept(
-    exact: Path, tmp_path: Path, line: Any, complaint: str
+    assay: Command, exact: Path, tmp_path: Path, line: Any, complaint: str
 ) -> None:
     good = {"item": {"gene": "x"}, "output_text": "x"}
     data = write_lines(tmp_path / "data.jsonl", good, good, line, good)
@@ -110,7 +115,9 @@ def test_a_malformed_line_is_named_and_what_came_before_it_is_kept(
     assert not list(tmp_path.glob("*.partial*"))
 
 
-def test_grades_of_a_broken_run_are_taken_over_only_while_grader_and_row_are_the_same(tmp_path: Path) -> None:
+def test_grades_of_a_broken_run_are_taken_over_only_while_grader_and_row_are_the_same(
+    assay: Command, tmp_path: Path
+) -> None:
     calls = tmp_path / "calls"
     judge = tmp_path / "judge.py"
     judge.write_text(f"def judge(sample, item):\n    open({str(calls)!r}, 'a').write('x')\n    return 1.0\n")
@@ -136,7 +143,7 @@ def test_grades_of_a_broken_run_are_taken_over_only_while_grader_and_row_are_the
         ('{"type": "string_check", "input": "{{itm.x}}", "reference": "", "operation": "eq"}', "'item' or 'sample'"),
     ],
 )
-def test_a_bad_grader_is_refused_in_one_line(tmp_path: Path, grader: str, complaint: str) -> None:
+def test_a_bad_grader_is_refused_in_one_line(assay: Command, tmp_path: Path, grader: str, complaint: str) -> None:
     (tmp_path / "grader.json").write_text(grader)
     data = write_lines(tmp_path / "data.jsonl", {"item": {}, "output_text": ""})
     done = assay("grade", tmp_path / "grader.json", data, "-o", tmp_path / "out.jsonl")
@@ -162,7 +169,7 @@ def test_a_bad_grader_is_refused_in_one_line(tmp_path: Path, grader: str, compla
     ],
 )
 def test_what_a_user_can_mend_ends_in_one_line_and_exit_code_2(
-    tmp_path: Path, arguments: tuple[object, ...], complaint: str
+    assay: Command, tmp_path: Path, arguments: tuple[object, ...], complaint: str
 ) -> None:
     done = assay(*arguments, cwd=tmp_path)
     assert done.returncode == 2
@@ -171,7 +178,7 @@ def test_what_a_user_can_mend_ends_in_one_line_and_exit_code_2(
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(assay: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     settings = [f"runs={runs}", "name=letters", "steps=30", "eval_every=10"]
     done = assay("train", LETTERS / "recipe.yaml", *(word for setting in settings for word in ("-s", setting)))
@@ -186,7 +193,9 @@ def test_training_leaves_the_whole_record(trained: Path) -> None:
     assert summary["validation_best"] > summary["validation_start"]
 
 
-def test_eval_and_grade_say_the_same_of_the_same_outputs_to_the_last_digit(trained: Path, tmp_path: Path) -> None:
+def test_eval_and_grade_say_the_same_of_the_same_outputs_to_the_last_digit(
+    assay: Command, trained: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "outputs.jsonl"
     evaluated = assay(
         "eval", trained, "--data", LETTERS / "validation.jsonl", "-o", out, "--summary", tmp_path / "eval.json"
@@ -202,7 +211,9 @@ def test_eval_and_grade_say_the_same_of_the_same_outputs_to_the_last_digit(train
     assert one["mean"] == json.loads((trained / "summary.json").read_text())["validation_best"]
 
 
-def test_eval_refuses_a_damaged_checkpoint_and_to_overwrite_its_data(trained: Path, tmp_path: Path) -> None:
+def test_eval_refuses_a_damaged_checkpoint_and_to_overwrite_its_data(
+    assay: Command, trained: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "letters"
     shutil.copytree(trained, copy)
     best = json.loads((copy / "summary.json").read_text())["best_checkpoint"]
@@ -221,19 +232,19 @@ def test_eval_refuses_a_damaged_checkpoint_and_to_overwrite_its_data(trained: Pa
     assert data.read_bytes() == (LETTERS / "validation.jsonl").read_bytes()
 
 
-def test_a_finished_run_name_is_not_overwritten(trained: Path) -> None:
+def test_a_finished_run_name_is_not_overwritten(assay: Command, trained: Path) -> None:
     done = assay("train", LETTERS / "recipe.yaml", "-s", f"runs={trained.parent}", "-s", "name=letters")
     assert done.returncode == 2
     assert "holds a run already" in done.stderr
 
 
-def test_resume_refuses_a_recipe_that_differs_and_says_where(trained: Path) -> None:
+def test_resume_refuses_a_recipe_that_differs_and_says_where(assay: Command, trained: Path) -> None:
     done = assay("train", "--resume", trained, "-s", "learning_rate=1")
     assert done.returncode == 2
     assert "learning_rate was 0.003 and is now 1" in done.stderr
 
 
-def test_a_broken_checkpoint_is_named_with_the_remedy(trained: Path, tmp_path: Path) -> None:
+def test_a_broken_checkpoint_is_named_with_the_remedy(assay: Command, trained: Path, tmp_path: Path) -> None:
     copy = tmp_path / "letters"
     shutil.copytree(trained, copy)
     newest = copy / "checkpoints" / "step-30"
@@ -247,16 +258,16 @@ def test_a_broken_checkpoint_is_named_with_the_remedy(trained: Path, tmp_path: P
     assert assay("train", "--resume", copy).returncode == 0
 
 
-def test_a_recipe_mended_after_a_complaint_starts_under_the_same_name(tmp_path: Path) -> None:
+def test_a_recipe_mended_after_a_complaint_starts_under_the_same_name(assay: Command, tmp_path: Path) -> None:
     command = ["train", LETTERS / "recipe.yaml", "-s", f"runs={tmp_path}", "-s", "steps=1", "-s", "eval_every=1"]
     for _ in range(2):
         done = assay(*command, "-s", "validation=nowhere.jsonl")
         assert done.returncode == 2
-        assert "no data file" in done.stderr
+        assert "validation=nowhere.jsonl: no such file" in done.stderr
     assert assay(*command).returncode == 0
 
 
-def test_resuming_a_finished_run_changes_nothing(trained: Path) -> None:
+def test_resuming_a_finished_run_changes_nothing(assay: Command, trained: Path) -> None:
     def record() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in sorted(trained.rglob("*")) if path.is_file()}
 
@@ -275,7 +286,7 @@ def mount_small_disk(folder: Path, size: str) -> None:
         pytest.skip("a small file system cannot be mounted here (needs root): a full disk cannot be tried")
 
 
-def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(assay: Command, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     mount_small_disk(disk, "10m")
     try:
@@ -295,7 +306,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(tmp_path: P
         subprocess.run(["umount", disk], check=False)
 
 
-def test_a_full_disk_while_grading_keeps_what_was_graded(exact: Path, tmp_path: Path) -> None:
+def test_a_full_disk_while_grading_keeps_what_was_graded(assay: Command, exact: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     mount_small_disk(disk, "64k")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from rft_loop.cli import app
 from rft_loop.loop import train
 from rft_loop.model.checkpoint import load_checkpoint
-from rft_loop.model.export import export
+from rft_loop.model.export import export, said_of
 from rft_loop.recipe import load_recipe
 from rft_loop.watching.record import create_run
 
@@ -65,7 +66,8 @@ def test_a_folder_that_is_there_and_a_step_that_is_not_are_refused(run: Path, tm
 def test_the_command_prints_where_the_model_is(run: Path, tmp_path: Path) -> None:
     found = CliRunner().invoke(app, ["export", str(run), "-o", str(tmp_path / "model")])
     assert found.exit_code == 0
-    assert found.output.strip() == str(tmp_path / "model")
+    assert found.output.startswith(f"{tmp_path / 'model'}: step ")
+    assert found.output.endswith(", best by reward; a transformers folder\n")
 
 
 # Adapters
@@ -103,6 +105,23 @@ def test_an_adapter_leaves_merged_or_by_itself(adapter_run: Path, tmp_path: Path
         assert "LoRA of rank 4, alpha 32" in card
         assert "arithmetic in bfloat16" in card
         assert held in card
+    said = said_of(adapter_run, tmp_path / "alone", 4, adapter=True)
+    assert said[0] == f"{tmp_path / 'alone'}: step 4; the adapter alone, a peft folder"
+    assert f"only where its base model lies in {adapter_run / 'checkpoints' / 'base'}" in said[1]
+    assert said_of(adapter_run, tmp_path / "merged", 4) == [
+        f"{tmp_path / 'merged'}: step 4; merged; a transformers folder"
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # that peft reads
+def test_the_card_says_how_to_load_what_it_lies_beside(adapter_run: Path, tmp_path: Path) -> None:
+    for name, adapter in (("merged", False), ("alone", True)):
+        out = export(adapter_run, tmp_path / name, 4, adapter)
+        code = (out / "README.md").read_text().split("```python\n")[1].split("```")[0]
+        assert len(code.splitlines()) == 2
+        loaded: dict[str, Any] = {}
+        exec(code.replace("FOLDER", str(out)), loaded)
+        assert loaded["model"].config.model_type == "llama"
 
 
 def test_an_adapter_of_a_run_that_has_none_is_refused(run: Path, tmp_path: Path) -> None:

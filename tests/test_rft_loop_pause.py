@@ -24,7 +24,6 @@ from rft_loop.watching.record import Run, create_run, read_events
 
 ROOT = Path(__file__).parent.parent
 LETTERS = ROOT / "examples" / "letters"
-ASSAY = str(Path(sys.executable).with_name("assay"))
 SETTINGS = (
     "warm_start.steps=60", "warm_start.batch_size=8", "steps=12", "items_per_step=4", "group_size=4", "eval_every=3",
     "save_every=100", "keep_checkpoints=1", "grader_concurrency=1",
@@ -46,9 +45,9 @@ def judge(sample, item):
 class Runs:
     """Runs of one recipe in a folder, with a gate at which their grading can be held."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.gate = folder, folder / "gate"
-        self.started: list[subprocess.Popen[str]] = []
+    def __init__(self, folder: Path, forked: Any) -> None:
+        self.folder, self.gate, self.forked = folder, folder / "gate", forked
+        self.started: list[Any] = []
         self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "ASSAY_TEST_GATE": str(self.gate)}
         (folder / "judge.py").write_text(JUDGE)
         rows = [json.loads(line) for line in (LETTERS / "train.jsonl").read_text().splitlines()]
@@ -75,21 +74,19 @@ class Runs:
     def go_on(self, name: str, *more: str) -> list[str]:
         return ["train", "--resume", str(self.folder / name), *more]
 
-    def start(self, arguments: list[str]) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [ASSAY, *arguments], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+    def start(self, arguments: list[str]) -> Any:
+        process = self.forked("assay", *arguments, env=self.environment)
         self.started.append(process)
         return process
 
-    def wait(self, process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
+    def wait(self, process: Any, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 300
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"ended before it was asked to: {process.communicate()}")
             time.sleep(0.002)
 
-    def hold(self, process: subprocess.Popen[str], split: str) -> None:
+    def hold(self, process: Any, split: str) -> None:
         """Wait until grades of the split are held at the gate."""
         self.wait(process, (self.folder / "gate.reached").exists)
         assert self.gate.read_text() == split
@@ -103,18 +100,18 @@ class Runs:
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Runs]:
-    made = Runs(tmp_path)
+def runs(tmp_path: Path, forked: Any) -> Iterator[Runs]:
+    made = Runs(tmp_path, forked)
     yield made
     for process in made.started:
         process.kill()
         process.communicate()
 
 
-def ended(process: subprocess.Popen[str], code: int) -> str:
-    out, complaint = process.communicate(timeout=300)
-    assert process.returncode == code, (out, complaint)
-    return complaint
+def ended(process: Any, code: int) -> str:
+    done: subprocess.CompletedProcess[str] = process.done()
+    assert done.returncode == code, done
+    return done.stderr
 
 
 def test_a_run_paused_in_every_phase_and_killed_between_equals_an_unbroken_one(
@@ -216,11 +213,11 @@ def record(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_run_that_nobody_trains_cannot_be_paused(tmp_path: Path) -> None:
+def test_a_run_that_nobody_trains_cannot_be_paused(tmp_path: Path, forked: Any) -> None:
     (tmp_path / "recipe.json").write_text(
         json.dumps({"model": "m", "train": "a", "validation": "b", "grader": "g", "name": "n"})
     )
-    done = subprocess.run([ASSAY, "pause", str(tmp_path)], capture_output=True, text=True, check=False)
+    done = forked("assay", "pause", tmp_path).done()
     assert done.returncode == 2
     assert "nothing to pause" in done.stderr
 

@@ -1,4 +1,8 @@
-"""Training over several ranks: real processes, started by torchrun as a user starts them, meeting on the loopback."""
+"""Training over several ranks: real processes that meet on the loopback.
+
+Where the launcher matters it is torchrun, as a user starts it. Elsewhere processes are forked with what torchrun tells
+them in their environment, which saves each of them the imports.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,22 +32,44 @@ from rft_loop.watching.record import read_events
 
 ROOT = Path(__file__).parent.parent
 LETTERS = ROOT / "examples" / "letters"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 SMALL = ("steps=6", "items_per_step=5", "group_size=4", "eval_every=2", "save_every=2", "refill=1")
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
+ASSAY = str(Path(sys.executable).with_name("assay"))
+Ended = subprocess.CompletedProcess[str]
 
 
-def on_ranks(count: int, *command: str) -> list[str]:
-    return [*TORCHRUN, str(count), *command]
+def torchrun(*arguments: str) -> subprocess.Popen[str]:
+    """Two ranks of `assay train`."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", ASSAY, "train"]
+    return subprocess.Popen(
+        [*command, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
-def train_command(ranks: int, *arguments: str) -> list[str]:
-    command = ["-m", "rft_loop.cli", "train", *arguments]
-    return [sys.executable, *command] if ranks == 1 else on_ranks(ranks, *command)
+@pytest.fixture(scope="module")
+def on_ranks(forked: Any) -> Callable[..., list[Ended]]:
+    """Run a command on so many ranks; how each of them ended."""
+
+    def run(count: int, *command: str) -> list[Ended]:
+        processes = [forked(*command, env=ENVIRONMENT | place) for place in places(count)]
+        return [process.done() for process in processes]
+
+    return run
 
 
-def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+def places(count: int) -> list[dict[str, str]]:
+    """What torchrun tells each process of its place; nothing where there is but one."""
+    if count == 1:
+        return [{}]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    return [{**world, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+
+
+def assert_well(ended: Sequence[Ended]) -> None:
+    assert all(done.returncode == 0 for done in ended), ended
 
 
 def settings(folder: Path, name: str, *others: str) -> list[str]:
@@ -89,11 +116,10 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory, warm: tuple[str, ...]) -> Path:
+def alone(tmp_path_factory: pytest.TempPathFactory, warm: tuple[str, ...], on_ranks: Any) -> Path:
     """The run of one process that others are held against."""
     folder = tmp_path_factory.mktemp("alone")
-    done = run(train_command(1, *settings(folder, "run", *warm)))
-    assert done.returncode == 0, done.stderr
+    assert_well(on_ranks(1, "assay", "train", *settings(folder, "run", *warm)))
     return folder / "run"
 
 
@@ -101,10 +127,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory, warm: tuple[str, ...]) -> Pa
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_the_gradient_of_any_batch_does_not_depend_on_the_number_of_ranks_or_on_sharding(ranks: int) -> None:
-    done = run(on_ranks(ranks, str(ROOT / "tests" / "ranks_update.py"), "12"))
-    assert done.returncode == 0, done.stderr
-    gradient, weights, stats = map(float, done.stdout.split())
+def test_the_gradient_of_any_batch_does_not_depend_on_the_number_of_ranks_or_on_sharding(
+    ranks: int, on_ranks: Any
+) -> None:
+    ended = on_ranks(ranks, str(ROOT / "tests" / "ranks_update.py"), "12")
+    assert_well(ended)
+    gradient, weights, stats = map(float, ended[0].stdout.split())
     assert gradient <= 1e-6
     assert weights <= 1e-6
     assert stats <= 1e-5
@@ -143,44 +171,57 @@ def test_what_is_dealt_comes_back_in_its_order(cards: list[int], world: int) -> 
 # Whole runs
 
 
-@pytest.mark.parametrize("how", [["shard=false"], ["shard=true", "gradient_checkpointing=true"]])
-def test_a_run_of_two_ranks_is_the_run_of_one(
-    tmp_path: Path, alone: Path, warm: tuple[str, ...], how: list[str]
+def test_a_run_that_torchrun_starts_on_two_ranks_is_the_run_of_one(
+    tmp_path: Path, alone: Path, warm: tuple[str, ...]
 ) -> None:
-    assay = str(Path(sys.executable).with_name("assay"))
-    done = run(on_ranks(2, assay, "train", *settings(tmp_path, "run", *warm, *how)))
-    assert done.returncode == 0, done.stderr
+    process = torchrun(*settings(tmp_path, "run", *warm, "shard=false"))
+    said, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
     assert_same_run(tmp_path / "run", alone)
-    assert done.stdout.count("report:") == 1, "one rank speaks"
+    assert said.count("report:") == 1, "one rank speaks"
 
 
-def test_a_paused_run_goes_on_with_another_number_of_ranks(tmp_path: Path, alone: Path, warm: tuple[str, ...]) -> None:
+def test_a_sharded_run_of_two_ranks_is_the_run_of_one(
+    tmp_path: Path, alone: Path, warm: tuple[str, ...], on_ranks: Any
+) -> None:
+    how = ("shard=true", "gradient_checkpointing=true")
+    answers = ("-s", 'supervised.answers="{{item.last}}"', "--against", "supervised")
+    ended = on_ranks(2, "assay", "train", *settings(tmp_path, "run", *warm, *how), *answers)
+    assert_well(ended)
+    assert_same_run(tmp_path / "run", alone)
+    assert sum(done.stdout.count("report:") for done in ended) == 2, "one rank speaks, of both runs"
+    taught = [event for event in read_events(tmp_path / "run-supervised") if event["event"] == "step"]
+    assert [event["step"] for event in taught] == [1, 2, 3, 4, 5, 6]
+    assert all(event["weight_rms"] > 0 for event in taught)
+
+
+def test_a_paused_run_goes_on_with_another_number_of_ranks(
+    tmp_path: Path, alone: Path, warm: tuple[str, ...], on_ranks: Any
+) -> None:
     folder = tmp_path / "run"
-    command = train_command(2, *settings(tmp_path, "run", *warm, "shard=true"))
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    until(process, lambda: steps_done(folder) >= random.randint(1, 3))
+    process = torchrun(*settings(tmp_path, "run", *warm, "shard=true"))
+    wanted = random.randint(1, 3)
+    until(process, lambda: steps_done(folder) >= wanted)
     process.send_signal(signal.SIGTERM)
     told = process.communicate(timeout=120)[1]
     assert "Go on with: assay train --resume" in told, told
-    done = run(train_command(1, "--resume", str(folder), "-s", "shard=false"))
-    assert done.returncode == 0, done.stderr
+    assert_well(on_ranks(1, "assay", "train", "--resume", str(folder), "-s", "shard=false"))
     assert_same_run(folder, alone)
 
 
 # What goes wrong
 
 
-def test_a_mistake_in_the_recipe_is_told_once_and_ends_all_ranks(tmp_path: Path) -> None:
-    done = run(train_command(2, *settings(tmp_path, "run", "lerning_rate=1")))
-    assert done.returncode != 0
-    assert done.stderr.count("unknown key 'lerning_rate'") == 1
+def test_a_mistake_in_the_recipe_is_told_once_and_ends_all_ranks(tmp_path: Path, on_ranks: Any) -> None:
+    ended = on_ranks(2, "assay", "train", *settings(tmp_path, "run", "lerning_rate=1"))
+    assert any(done.returncode != 0 for done in ended)
+    assert "".join(done.stderr for done in ended).count("unknown key 'lerning_rate'") == 1
     assert not (tmp_path / "run").exists()
 
 
 def test_a_rank_that_is_killed_ends_the_run_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    command = train_command(2, *settings(tmp_path, "run", "steps=100000", "eval_every=100000"))
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = torchrun(*settings(tmp_path, "run", "steps=100000", "eval_every=100000"))
     until(process, lambda: steps_done(folder) >= 2)
     os.kill(second_rank(process.pid), signal.SIGKILL)
     process.communicate(timeout=120)

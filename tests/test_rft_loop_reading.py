@@ -395,7 +395,7 @@ def test_assay_eval_reads_as_the_run_did(start: Any, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert all(row["why"].startswith("not of the response_format: ") and row["score"] == 0 for row in rows)
     (tmp_path / "form.json").write_text('{"type": "format", "tags": ["think", "answer"]}')
-    asked = ["eval", str(run.folder), *options, "--grader", str(tmp_path / "form.json")]
+    asked = ["eval", str(run.folder), *options, "--overwrite", "--grader", str(tmp_path / "form.json")]
     refused = CliRunner().invoke(app, asked)
     assert "which graders do not see" in str(refused.exception)
     assert CliRunner().invoke(app, [*asked, "--thinking", ""]).exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,18 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rft_loop.recipe import Recipe, ScratchModel, differing_key, load_recipe, recipe_from, resolved
+from rft_loop.complaints import TRL
+from rft_loop.inputs import named_grader
+from rft_loop.recipe import (
+    MAY_CHANGE,
+    SECTIONS,
+    Recipe,
+    ScratchModel,
+    differing_key,
+    load_recipe,
+    recipe_from,
+    resolved,
+)
 
 MINIMAL: dict[str, Any] = {"model": "org/model", "train": "t.jsonl", "validation": "v.jsonl", "grader": "g.json"}
 
@@ -40,30 +52,54 @@ def refusal(path: Path, *overrides: str) -> str:
         ({"group_size": 1}, ["group_size=1: a group of one has no one to be compared with; use 2 or more"]),
         ({"group_size": 0}, ["group_size=0"]),
         ({"steps": 0}, ["steps=0 without a warm_start", "set steps, or use assay eval"]),
-        ({"steps": -1}, ["steps:", "greater than or equal to 0", "-1"]),
-        ({"steps": 2.5}, ["steps:", "2.5"]),
-        ({"learning_rate": "fast"}, ["learning_rate:", "valid number", "'fast'"]),
-        ({"learning_rate": 0}, ["learning_rate:", "greater than 0"]),
-        ({"learning_rate": float("inf")}, ["learning_rate:", "finite"]),
-        ({"temperature": 0}, ["temperature:", "greater than 0"]),
-        ({"clip_low": 1.5}, ["clip_low:", "less than 1", "1.5"]),
-        ({"max_error_rate": 2}, ["max_error_rate:", "less than or equal to 1"]),
-        ({"schedule": "cosine"}, ["schedule:", "'constant' or 'linear'", "'cosine'"]),
-        ({"advantage": "ppo"}, ["advantage:", "'grpo', 'mean'", "'ppo'"]),
-        ({"device": "tpu"}, ["device:", "'auto', 'cpu' or 'cuda'", "'tpu'"]),
-        ({"budget": 0}, ["budget:", "greater than 0"]),
-        ({"budget": float("nan")}, ["budget:", "finite"]),
-        ({"judges": 3}, ["judges:", "path", "3"]),
-        ({"name": "a/b"}, ["name:", "'a/b'"]),
-        ({"name": ".."}, ["name:", "'..'"]),
-        ({"model": 3}, ["model: expected a hub id, a folder, a .gguf file, or {scratch: {...}}", "3"]),
-        ({"grader": None}, ["grader: expected a file.json, file.py:name, or the grader's JSON itself", "None"]),
+        ({"steps": -1}, ["steps=-1: must be 0 or more"]),
+        ({"steps": 2.5}, ["steps=2.5: a whole number is wanted"]),
+        ({"steps": "many"}, ["steps=many: a whole number is wanted"]),
+        ({"steps": [1]}, ["steps=[1]: a whole number is wanted"]),
+        ({"steps": None}, ["steps=null: a whole number is wanted"]),
+        ({"learning_rate": "fast"}, ["learning_rate=fast: a number is wanted"]),
+        ({"learning_rate": []}, ["learning_rate=[]: a number is wanted"]),
+        ({"learning_rate": 0}, ["learning_rate=0: must be more than 0"]),
+        ({"learning_rate": float("inf")}, ["learning_rate=inf: must be a finite number"]),
+        ({"temperature": 0}, ["temperature=0: must be more than 0"]),
+        ({"clip_low": 1.5}, ["clip_low=1.5: must be less than 1"]),
+        ({"max_error_rate": 2}, ["max_error_rate=2: must be 1 or less"]),
+        ({"shard": "perhaps"}, ["shard=perhaps: true or false is wanted"]),
+        ({"shard": [1]}, ["shard=[1]: true or false is wanted"]),
+        ({"schedule": "cosine"}, ["schedule=cosine: must be constant or linear"]),
+        ({"advantage": "ppo"}, ["advantage=ppo: must be grpo, mean"]),
+        ({"device": "tpu"}, ["device=tpu: must be auto, cpu or cuda"]),
+        ({"budget": 0}, ["budget=0: must be more than 0"]),
+        ({"budget": float("nan")}, ["budget=nan: must be a finite number"]),
+        ({"judges": 3}, ["judges=3: a path is wanted"]),
+        ({"best_by": 3}, ["best_by=3: a text is wanted"]),
+        ({"name": "a/b"}, ["name=a/b: letters, digits, - _ . only; the folder above it is runs="]),
+        ({"name": ".."}, ["name=..: letters, digits"]),
+        ({"thinking": "<think>"}, ["thinking=<think>: the bare name of a tag"]),
+        ({"supervised": {"answers": ""}}, ["supervised.answers='': must not be empty"]),
+        ({"model": 3}, ["model=3: expected a hub id, a folder, a .gguf file, or {scratch: {...}}"]),
+        ({"grader": None}, ["grader=null: expected a file.json, file.py:name, or the grader's JSON itself"]),
+        ({"watch": {"style": 3}}, ["watch.style=3: expected a file.json"]),
+        ({"watch": 3}, ["watch=3: a section is wanted: {key: value, ...}"]),
+        ({"lora": 16}, ["lora=16: a section is wanted, as in lora.rank=16"]),
+        ({"lora": True}, ["lora=true: a section is wanted, as in lora.rank=16"]),
+        ({"lora": {"rank": 0}}, ["lora.rank=0: must be 1 or more"]),
+        ({"kl": 0.1}, ["kl=0.1: a section is wanted, as in kl.weight=0.1"]),
+        ({"warm_start": "w.jsonl"}, ["warm_start=w.jsonl: a section is wanted, as in warm_start.data=answers.jsonl"]),
+        ({"sampler": {"reload": 3}}, ["sampler.reload=3: a list is wanted"]),
+        ({"reward": {"clip": [1]}}, ["reward.clip: a value is missing"]),
+        ({"reward": {"clip": [1, 2, 3]}}, ["reward.clip=[1, 2, 3]: has more than 2 values"]),
+        ({"kl": {"place": "reward", "estimator": "k3"}}, ["kl.estimator=k3: with place=reward use estimator=k1"]),
+        ({"kl": {"estimator": "k1"}}, ["kl.estimator=k1: with place=loss its gradient is 0", "or place=reward"]),
         ({"reward": {"clip": [1, 0]}}, ["clip=[1.0, 0.0]: the first number must be below the second"]),
-        ({"reward": {"control": "random"}}, ["reward.control:", "'none' or 'shuffled'"]),
+        ({"reward": {"control": "random"}}, ["reward.control=random: must be none or shuffled"]),
         ({"model": {"scratch": {"hidden_size": 20}}}, ["hidden_size=20 with num_attention_heads=4", "multiple of 8"]),
         ({"model": {"scratch": {"num_key_value_heads": 3}}}, ["num_key_value_heads=3: must divide"]),
-        ({"model": {"scratch": {"tokens": "bytes"}}}, ["model.scratch.tokens:", "'bytes'"]),
-        ({"seed": "x", "stepps": 1}, ["seed:", "unknown key 'stepps'"]),  # all of it at once
+        (
+            {"model": {"scratch": {"tokens": "bytes"}}},
+            ["model.scratch.tokens=bytes: must be lines, words or characters"],
+        ),
+        ({"seed": "x", "stepps": 1}, ["seed=x: a whole number", "unknown key 'stepps'"]),  # all of it at once
     ],
     ids=str,
 )
@@ -71,8 +107,42 @@ def test_a_bad_recipe_names_key_value_and_remedy(tmp_path: Path, keys: dict[str,
     file = write(tmp_path, **keys)
     message = refusal(file)
     assert message.startswith(f"{file}: ")
+    assert "given: " not in message
     assert [part for part in said if part not in message] == []
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("num_generations=8", "unknown key 'num_generations'; here it is group_size"),
+        ("beta=0.1", "here it is kl.weight"),
+        ("kl.beta=0.1", "unknown key 'kl.beta'; here it is kl.weight"),
+        ("lora.r=8", "unknown key 'lora.r'; here it is lora.rank"),
+        ("lora.target_modules=[q_proj]", "here it is lora.targets"),
+        ("report_to=wandb", "here it is tracker"),
+    ],
+)
+def test_a_key_of_trl_is_told_as_it_is_called_here_and_nothing_else(tmp_path: Path, override: str, said: str) -> None:
+    assert refusal(write(tmp_path), override).endswith(said)
+
+
+def test_what_a_key_of_trl_is_said_to_be_called_here_is_a_key() -> None:
+    for theirs, ours in TRL.items():
+        for key in re.sub(r"\(.*?\)", "", ours).replace(" or ", " and ").split(" and "):
+            section, _, name = key.strip().rpartition(".")
+            fields = (SECTIONS[section] if section else Recipe).model_fields
+            assert name in fields, f"{theirs}: {key}"
+        assert theirs not in Recipe.model_fields, theirs
+
+
+def test_the_estimator_of_a_divergence_goes_by_its_place_where_none_is_given() -> None:
+    def stored(**kl: Any) -> Any:
+        return resolved(recipe_from({**MINIMAL, "kl": kl}, "a recipe"))["kl"]["estimator"]
+
+    assert stored(weight=0.1, place="reward") == stored(place="reward", estimator=None) == "k1"
+    assert stored(weight=0.1) == stored() == resolved(recipe_from(MINIMAL, "a recipe"))["kl"]["estimator"] == "k3"
+    assert stored(estimator="k2") == "k2"
 
 
 @pytest.mark.parametrize("key", MINIMAL)
@@ -85,10 +155,15 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("recipe.yaml", "steps: [1", "expected ',' or ']'"),
-        ("recipe.yaml", "", "a recipe is a mapping of keys to values, not NoneType"),
+        ("recipe.yaml", "steps: [1", ":1:10: broken YAML: expected ',' or ']'"),
+        ("recipe.yaml", "", ": is empty; a recipe has at least the keys model, train"),
+        ("recipe.yaml", "# steps: 3\n", ": is empty"),
+        ("recipe.toml", "", ": is empty"),
+        ("recipe.json", " ", ": is empty"),
+        ("recipe.yaml", "steps: 1\nname: \ta: b: c\n", ":2:7: broken YAML: "),
+        ("recipe.yaml", "name: \x00", "broken YAML: "),
         ("recipe.yaml", "- steps", "a recipe is a mapping of keys to values, not list"),
-        ("recipe.yml", "1: 2", "Keys should be strings"),
+        ("recipe.yml", "1: 2", "1=1: keys should be strings"),
         ("recipe.toml", "steps =", "Invalid value"),
         ("recipe.json", "{", "line 1 column 2"),
         ("recipe.txt", "{}", "a recipe is .yaml, .toml or .json, not '.txt'"),
@@ -99,8 +174,9 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, name: str, text: st
     file = tmp_path / name
     file.write_text(text)
     message = refusal(file)
-    assert message.startswith(f"{file}: ")
+    assert message.startswith(f"{file}:")
     assert said in message
+    assert "\n" not in message
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
@@ -179,8 +255,8 @@ def test_of_two_overrides_of_a_key_the_last_counts(tmp_path: Path) -> None:
         ("model.scratch.hidden_size=9", "'model' is 'org/model', not a section"),
         ("steps.more=1", "'steps' is 3, not a section"),
         ("group_size=1", "use 2 or more"),
-        ("steps=abc", "'abc'"),
-        ("steps=", "None"),
+        ("steps=abc", "steps=abc: a whole number is wanted"),
+        ("steps=", "steps=null"),
     ],
 )
 def test_a_bad_override_is_refused(tmp_path: Path, override: str, said: str) -> None:
@@ -287,8 +363,101 @@ def test_the_file_of_judges_is_found_beside_the_recipe(tmp_path: Path) -> None:
     assert load_recipe(write(tmp_path, judges="judges.yaml")).judges == tmp_path / "judges.yaml"
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"offload_optimizer": True}, "offload_optimizer=true"),
+        ({"optimizer": "adamw_8bit"}, "optimizer=adamw_8bit"),
+        ({"lora": {"rank": 4}}, "lora.rank=4"),
+        ({"lora": {}, "optimizer": "adamw_8bit"}, "lora.rank=16, optimizer=adamw_8bit"),
+    ],
+)
+def test_what_weights_cannot_be_sharded_with_is_named_as_it_was_given(given: dict[str, Any], named: str) -> None:
+    said = rf"shard=true needs optimizer=adamw and all weights trained: it does not go with {named}; leave out one or"
+    with pytest.raises(ValueError, match=said):
+        recipe_from({**MINIMAL, **given, "shard": True}, "a recipe")
+
+
+def test_the_docs_name_every_key_that_a_run_may_go_on_with_otherwise() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
+    (sentence,) = (line for line in page.split("; ") if "may be given anew" in line)
+    assert set(re.findall(r"`(\w+)`", sentence)) == set(MAY_CHANGE)
+
+
 def test_what_judges_may_cost_is_no_difference_between_two_recipes() -> None:
     recipe = recipe_from(MINIMAL, "a recipe")
     other = recipe_from({**MINIMAL, "budget": 3, "judges": "other.yaml"}, "another")
     assert differing_key(recipe, other) is None
     assert differing_key(recipe, recipe_from({**MINIMAL, "budget": 3, "steps": 7}, "another")) == "steps"
+
+
+# Files that are not there
+
+
+ROW = '{"messages": [{"role": "user", "content": "a"}]}'
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A recipe's folder with all its files."""
+    for name in ("t.jsonl", "v.jsonl"):
+        (tmp_path / name).write_text(ROW)
+    (tmp_path / "g.json").write_text('{"type": "string_check", "operation": "eq"}')
+    write(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train=no.jsonl", "train=no.jsonl: no such file ({here}/no.jsonl)"),
+        ("validation=no.jsonl", "validation=no.jsonl: no such file ({here}/no.jsonl)"),
+        ("train=.", "train=.: is a folder, and a file is wanted ({here})"),
+        ("supervised.answers=no.jsonl", "supervised.answers=no.jsonl: no such file ({here}/no.jsonl)"),
+        ("warm_start={data: no.jsonl, steps: 1}", "warm_start.data=no.jsonl: no such file ({here}/no.jsonl)"),
+        ("judges=no.yaml", "judges=no.yaml: no such file ({here}/no.yaml)"),
+        ("grader=no.json", "grader=no.json: no such file ({here}/no.json)"),
+        ("grader=no.py:judge", "grader=no.py:judge: no such file ({here}/no.py:judge)"),
+        ("watch.style=no.json", "watch.style=no.json: no such file ({here}/no.json)"),
+        ("model=no.gguf", "model=no.gguf: no such file ({here}/no.gguf)"),
+        ("model=/nowhere/model", "model=/nowhere/model: no such folder"),
+        ("model=./model", "model=./model: no such folder ({here}/model)"),
+        ("model=a/b/c", "model=a/b/c: no such folder ({here}/a/b/c)"),
+    ],
+)
+def test_a_missing_file_is_named_with_its_key_and_where_it_was_looked_for(
+    whole: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, override: str, said: str
+) -> None:
+    here = tmp_path_factory.mktemp("here")
+    monkeypatch.chdir(here)
+    load_recipe(whole / "recipe.yaml", to_begin=True)
+    load_recipe(whole / "recipe.yaml", [override])  # a report needs none of them
+    with pytest.raises(FileNotFoundError) as found:
+        load_recipe(whole / "recipe.yaml", [override], to_begin=True)
+    assert str(found.value) == said.format(here=here)
+
+
+def test_a_readme_beside_the_recipe_is_pointed_at_where_a_file_is_missing(whole: Path) -> None:
+    (whole / "README.md").write_text("make the data first")
+    (whole / "t.jsonl").unlink()
+    (whole / "v.jsonl").unlink()
+    with pytest.raises(FileNotFoundError) as found:
+        load_recipe(whole / "recipe.yaml", to_begin=True)
+    missing = [f"{key}={key[0]}.jsonl: no such file ({whole / key[0]}.jsonl)" for key in ("train", "validation")]
+    assert str(found.value) == f"{'; '.join(missing)}; see {whole / 'README.md'}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("type: string_check", "not JSON: .*; give a .json file or path/to/file.py:name"),
+        ('{"type": "string_chek"}', "no grader type 'string_chek'; did you mean 'string_check'"),
+    ],
+)
+def test_a_grader_that_cannot_be_read_is_named_with_its_key(whole: Path, text: str, said: str) -> None:
+    file = whole / "g.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=f"^grader={file}: {said}"):
+        named_grader("grader", str(file))
+    with pytest.raises(ValueError, match=r"^watch\.style: .*'type'"):
+        named_grader("watch.style", {})

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,22 +33,18 @@ ALWAYS_P = "grader={type: string_check, operation: eq, input: '{{sample.output_t
 class Server:
     """One server process and its address."""
 
-    def __init__(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tests" / "sampling_server.py")],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        assert self.process.stdout is not None
-        self.base_url = f"http://127.0.0.1:{int(self.process.stdout.readline())}/v1"
+    def __init__(self, forked: Any) -> None:
+        self.process = forked(ROOT / "tests" / "sampling_server.py")
+        deadline = time.monotonic() + 120
+        while not (port := self.process.out()).endswith("\n"):
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline, "the server does not start"
+            time.sleep(0.01)
+        self.base_url = f"http://127.0.0.1:{int(port)}/v1"
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self.process.communicate()
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +54,8 @@ def one_thread_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    one = Server()
+def server(forked: Any) -> Iterator[Server]:
+    one = Server(forked)
     yield one
     one.kill()
 
@@ -154,14 +148,13 @@ def test_a_server_that_is_not_there_is_refused_before_anything_is_trained(
 
 
 def test_a_server_killed_in_the_run_stops_it_and_another_one_goes_on(
-    server: Server, short: str, tmp_path: Path
+    server: Server, short: str, tmp_path: Path, forked: Any
 ) -> None:
-    dying = Server()
+    dying = Server(forked)
     recipe, run = started(tmp_path, dying.base_url, short, *SMALL)
 
     def kill(event: dict[str, Any]) -> None:
         if event["event"] == "step" and event["step"] == 4:
-            os.kill(dying.process.pid, signal.SIGKILL)
             dying.kill()
 
     with pytest.raises(ServerError, match="does not answer"):

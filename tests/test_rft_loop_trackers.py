@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from rft_loop.checks import check_recipe
 from rft_loop.recipe import Recipe, recipe_from
 from rft_loop.watching.trackers import figures, tracker
 
@@ -32,6 +34,23 @@ def test_without_a_tracker_nothing_is_written(tmp_path: Path) -> None:
     with tracker(recipe("none"), tmp_path) as view:
         view(STEP)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb", "trackio", "mlflow"])
+def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_loaded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()  # a folder that an earlier run may have left is no package
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *(place for place in sys.path if not has(place, name))])
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    said = f"tracker={name} needs the package {name}; pip install {name}, or leave tracker out"
+    for refused in (lambda: check_recipe(recipe(name)), lambda: tracker(recipe(name), tmp_path).__enter__()):
+        with pytest.raises(ValueError, match=f"^{said}$"):
+            refused()
+
+
+def has(place: str, name: str) -> bool:
+    return (Path(place) / name / "__init__.py").is_file()
 
 
 @needs("tensorboard")

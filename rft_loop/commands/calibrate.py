@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,14 +78,7 @@ def calibrate(
     from graders.registry import load
     from graders.service import answers
 
-    if out is not None and out.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"-o {out}: the picture is a page; name it .html (--json tells the figures as data)")
-    if min_order is not None and order_by is None:
-        raise ValueError("--min-order needs the known order: --order-by and --group")
-    gates = {"--min-alpha": min_alpha, "--min-order": min_order, "--max-error-rate": max_error_rate}
-    for option, limit_of in gates.items():
-        if limit_of is not None and not math.isfinite(limit_of):
-            raise ValueError(f"{option} {limit_of}: it must be finite")
+    _check(out, order_by, {"--min-alpha": min_alpha, "--min-order": min_order, "--max-error-rate": max_error_rate})
     scale = None if label_range is None else _scale(label_range)
     check_targets([grader, labelled, judges_file, cache and cache / answers.FILE], [out])
     judge = load(grader)
@@ -113,6 +107,21 @@ def calibrate(
         from rft_loop.display.calibration_chart import write_page
 
         write_page(found, out)
+    _close(found, min_alpha, min_order, max_error_rate)
+
+
+def _check(out: Path | None, order_by: str | None, gates: Mapping[str, float | None]) -> None:
+    if out is not None and out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"-o {out}: the picture is a page; name it .html (--json tells the figures as data)")
+    if gates["--min-order"] is not None and order_by is None:
+        raise ValueError("--min-order needs the known order: --order-by and --group")
+    for option, limit in gates.items():
+        if limit is not None and not math.isfinite(limit):
+            raise ValueError(f"{option} {limit}: it must be finite")
+
+
+def _close(found: Calibration, min_alpha: float | None, min_order: float | None, max_error_rate: float) -> None:
+    """Say what was not reached, and exit with its code."""
     missed = _misses(found, min_alpha, min_order)
     if found.cost.error_rate > max_error_rate:
         typer.echo(

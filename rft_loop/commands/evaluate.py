@@ -32,6 +32,7 @@ def evaluate(
         Path | None,
         typer.Option("-o", "--out", help="Store the outputs with their grades; `assay grade` reads them."),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of -o where it is there.")] = False,
     max_new_tokens: Annotated[int | None, typer.Option(help="By default the run's, else 256.", min=1)] = None,
     thinking: Annotated[
         str | None,
@@ -47,6 +48,9 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Answer every item of a data set greedily, and grade the answers."""
+    check_targets([data, grader, judges_file], [out, summary_file])
+    if out is not None and out.is_file() and not overwrite:
+        raise FileExistsError(f"{out} is there already; name another file with -o, or give --overwrite")
     from graders.registry import load
     from rft_loop.evaluate import best_checkpoint, grade_outputs, outputs_of, write_outputs
     from rft_loop.items import check_gradable, read_items
@@ -55,7 +59,6 @@ def evaluate(
     from rft_loop.reading import check_sees_enough
     from rft_loop.watching.record import open_run
 
-    check_targets([data, grader, judges_file], [out, summary_file])
     source, decode_rows, trained_with, precision = Path(model), 512, None, "float32"
     hidden, response_format = "think" if thinking is None else thinking or None, None
     if (source / "recipe.json").is_file():

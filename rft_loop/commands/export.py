@@ -17,6 +17,15 @@ def export(
     ] = False,
 ) -> None:
     """Write a run's best weights as a folder that transformers loads, with a model card; an adapter is merged."""
-    from rft_loop.model.export import export as write
+    from rft_loop.watching.record import open_run
 
-    typer.echo(write(run, out, step, adapter))
+    if adapter and open_run(run)[1].lora is None:
+        raise ValueError(f"{run} trained all weights (its recipe has no lora); export it without --adapter")
+    if out.exists():
+        raise FileExistsError(f"{out} is there already; give a folder that is not")
+    from rft_loop.model.export import export as write
+    from rft_loop.model.export import said_of
+
+    write(run, out, step, adapter)
+    for line in said_of(run, out, step, adapter):
+        typer.echo(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +31,9 @@ from rft_loop.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from graders.grader import Grader
     from graders.offline.estimate import Estimate
+    from graders.statistics import Summary
 
 
 def grade(
@@ -79,8 +82,6 @@ def grade(
 ) -> None:
     """Grade stored outputs. A broken run, started again, goes on where it stopped."""
     from graders.offline.cache import FILE
-    from graders.offline.workers import calm_collector
-    from graders.score import grade_file_with_all, price_file
     from graders.service import answers
 
     *positional, data = arguments
@@ -104,34 +105,51 @@ def grade(
         "max_row_bytes": int(max_row_mb * 2**20),
     }
     if dry_run:
-        with judges(judges_file, budget), Progress() as progress:
-            if budget is not None:  # which needs prices and bounds
-                for one in named.values():
-                    one.check_ready()
-            estimate = price_file(named, Path(data), out, **rows, progress=progress.show)
-        _tell_price(estimate, budget, summary_file)
+        _price(named, Path(data), out, rows, judges_file, budget, summary_file)
         return
     assert out is not None
-    calm_collector()
+    rows |= {"workers": workers, "cluster": cluster, "k": pass_at_k, "threshold": threshold}
     asks = any(one.waits for one in named.values())
     with judges(judges_file, budget, cache if asks else None), ends_told(lambda: _kept(out)):
-        with Progress() as progress, warnings_told():
-            summaries = grade_file_with_all(
-                named,
-                Path(data),
-                out,
-                single=len(named) == 1,
-                workers=workers,
-                cluster=cluster,
-                k=pass_at_k,
-                threshold=threshold,
-                progress=progress.show,
-                **rows,
-            )
-        if cache is not None:
-            typer.echo(f"{progress.cached:,} of {progress.rows * len(named):,} grades were in the cache")
-        told = {name: (named[name].identity, summary) for name, summary in summaries.items()}
+        told = _graded(named, Path(data), out, rows)
         close_all(told, max_error_rate, summary_file)
+
+
+def _graded(
+    named: Mapping[str, Grader], data: Path, out: Path, options: dict[str, Any]
+) -> dict[str, tuple[str, Summary]]:
+    """Grade the rows; each grader's identity with its summary, by its name."""
+    from graders.offline.workers import calm_collector
+    from graders.score import grade_file_with_all
+
+    calm_collector()
+    with Progress() as progress, warnings_told():
+        summaries = grade_file_with_all(
+            named, data, out, single=len(named) == 1, progress=progress.show, **options
+        )  # fmt: skip
+    if options["cache"] is not None:
+        typer.echo(f"{progress.cached:,} of {progress.rows * len(named):,} grades were in the cache")
+    return {name: (named[name].identity, summary) for name, summary in summaries.items()}
+
+
+def _price(
+    named: Mapping[str, Grader],
+    data: Path,
+    out: Path | None,
+    rows: dict[str, Any],
+    judges_file: Path | None,
+    budget: float | None,
+    summary_file: Path | None,
+) -> None:
+    """Tell what it would cost, and grade nothing."""
+    from graders.score import price_file
+
+    with judges(judges_file, budget), Progress() as progress:
+        if budget is not None:  # which needs prices and bounds
+            for one in named.values():
+                one.check_ready()
+        estimate = price_file(named, data, out, **rows, progress=progress.show)
+    _tell_price(estimate, budget, summary_file)
 
 
 def _kept(out: Path) -> str:

@@ -210,8 +210,16 @@ def items_text(start: Event) -> str:
     items, parameters = start.get("items"), number(start.get("parameters"))
     parts = [f"{count:,} {split}" for split, count in items.items()] if isinstance(items, dict) else []
     if parameters is not None:
-        parts.append(f"{parameters / 1e6:,.2f} M parameters" if parameters >= 1e5 else f"{parameters:,.0f} parameters")
+        parts.append(f"{_amount(parameters)} parameters")
+        if (trained := number(start.get("trained"))) is not None:
+            lora = start.get("lora") or {}
+            adapter = f" (LoRA rank {lora.get('rank')}, alpha {lora.get('alpha')})"
+            parts[-1] = f"{_amount(trained)} of {parts[-1]} trained{adapter}"
     return ", ".join([*parts, *(str(start[key]) for key in ("device", "grader") if start.get(key))])
+
+
+def _amount(count: float) -> str:
+    return f"{count / 1e6:,.2f} M" if count >= 1e5 else f"{count:,.0f}"
 
 
 def speed_text(event: Event) -> str:

@@ -22,6 +22,7 @@ from rft_loop.model.policy import Policy, load_adapted, load_pretrained
 from rft_loop.parallel.sharding import full_weights
 
 NAME = re.compile(r"(warm-start|step)-(\d+)")
+LEFT = re.compile(rf"\.(?P<name>{NAME.pattern})\.(?P<as>partial|old)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +44,42 @@ def checkpoint_name(progress: Progress) -> str:
 
 
 def save_checkpoint(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer | None, progress: Progress) -> Path:
-    """Write the policy as a transformers folder, with the optimiser's state and a manifest, under `folder`."""
+    """Write the policy as a transformers folder, with the optimiser's state and a manifest, under `folder`.
+
+    Where the step was saved before, the old checkpoint is whole until the new one is, under another name at last.
+    """
+    settle(folder)
     target = folder / checkpoint_name(progress)
-    partial = folder / f".{target.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, old = folder / f".{target.name}.partial", folder / f".{target.name}.old"
     partial.mkdir(parents=True)
     try:
         _write(partial, policy, optimizer, progress)
     except (OSError, SafetensorError) as problem:
-        shutil.rmtree(partial, ignore_errors=True)  # half a checkpoint is of no use, and the disk may be full
+        _discard(partial)  # half a checkpoint is of no use, and the disk may be full
         if "No space left" in str(problem):  # safetensors gives the system's error as text
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from None
         raise
-    if target.exists():  # the same step again, after a resume
-        shutil.rmtree(target)
+    if target.exists():  # the same step again: validated since, or after a resume
+        os.rename(target, old)
     os.rename(partial, target)
+    if old.exists():
+        _discard(old)
     return target
+
+
+def settle(folder: Path) -> None:
+    """Put right what a kill has left: a checkpoint that was to be replaced comes back, unless the new one is there."""
+    for path in folder.glob(".*") if folder.is_dir() else ():
+        if (left := LEFT.fullmatch(path.name)) is None:
+            continue
+        if left["as"] == "old" and not (folder / left["name"]).exists():
+            os.rename(path, folder / left["name"])
+        else:
+            _discard(path)
+
+
+def _discard(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer | None, progress: Progress) -> None:

@@ -58,6 +58,22 @@ def export(folder: Path, out: Path, step: int | None = None, adapter: bool = Fal
     return out
 
 
+def said_of(folder: Path, out: Path, step: int | None = None, adapter: bool = False) -> list[str]:
+    """What has been exported, a line each: which weights, in which form, and what they still need."""
+    run, recipe = open_run(folder)
+    source = best_checkpoint(folder) if step is None else run.checkpoints / f"step-{step}"
+    chosen = f", best by {recipe.best_by}" if step is None else ""
+    form = "a transformers folder"
+    if is_adapter(source):
+        form = "the adapter alone, a peft folder" if adapter else f"merged; {form}"
+    lines = [f"{out}: {source.name.replace('-', ' ')}{chosen}; {form}"]
+    if adapter:
+        base = json.loads((out / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+        if Path(base).is_dir():
+            lines.append(f"it loads only where its base model lies in {base}; without --adapter it is whole")
+    return lines
+
+
 def model_card(
     recipe: Recipe, step: int, data: Mapping[str, str], events: list[dict[str, Any]], adapter: bool = False
 ) -> str:
@@ -81,6 +97,12 @@ tags: [{recipe.method}-fine-tuning, assay]
 
 {base}, trained by {recipe.method} fine-tuning with Assay: {step} steps of {recipe.items_per_step} {_each(recipe)}.
 {_trained(recipe, adapter)}
+
+## How to load
+
+```python
+{_loading(adapter)}
+```
 
 ## Results
 
@@ -111,6 +133,12 @@ Reward on the validation split, one greedy answer an item; 95 % intervals. The c
 {json.dumps(resolved(recipe), indent=2, ensure_ascii=False)}
 ```
 """
+
+
+def _loading(adapter: bool) -> str:
+    """Lines that load the folder the card lies in."""
+    package, name = ("peft", "AutoPeftModelForCausalLM") if adapter else ("transformers", "AutoModelForCausalLM")
+    return f'from {package} import {name}\nmodel = {name}.from_pretrained("FOLDER")  # the one that holds this card'
 
 
 def _trained(recipe: Recipe, adapter: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from jinja2 import TemplateError
 from torch import Tensor
 from transformers import (
@@ -25,12 +28,16 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
+from rft_loop.inputs import missing_model
 from rft_loop.model.adapter import add_adapter, is_adapter, load_adapter, merge, switched_off
 from rft_loop.model.base import Base
 from rft_loop.model.scratch import build_model, build_tokenizer, texts_of
 from rft_loop.recipe import Recipe, ScratchModel
 from rft_loop.sampling.decoder import Decoder, decoder_of
 
+NOWHERE = "neither a local folder with a config.json nor reachable as a hub id"
+
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of each of its retries
 hf_logging.set_verbosity_error()
 hf_logging.disable_progress_bar()
 
@@ -220,23 +227,23 @@ def load_pretrained(
         policy.model.to(dtype)
         return replace(policy, base=None)
     options: dict[str, Any] = {} if revision is None else {"revision": revision}
+    if (reason := missing_model(source)) is not None:
+        raise FileNotFoundError(f"model={source}: {reason}")
     if path.suffix == ".gguf":
-        if not path.is_file():
-            raise FileNotFoundError(f"no GGUF file {source!r}")
         source, options = str(path.parent), {"gguf_file": path.name}
     elif path.exists() and not (path / "config.json").is_file():
-        raise FileNotFoundError(f"{source!r} is no model folder: it has no config.json")
+        raise FileNotFoundError(f"model={source}: is no model folder: it has no config.json")
+    if not path.exists():
+        _ask_hub(source, revision)
     try:
         tokenizer = _tokenizer_class(path).from_pretrained(source, **options)
         model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **options)
     except OSError as problem:
         reason = str(problem).strip().splitlines()[0]
-        raise FileNotFoundError(
-            f"model {source!r} is neither a local folder with a config.json nor reachable as a hub id: {reason}"
-        ) from None
+        raise FileNotFoundError(f"model={source}: {NOWHERE}: {reason}") from None
     except Exception as problem:  # a damaged file can raise anything
         reason = (str(problem).strip().splitlines() or [""])[0]
-        raise ValueError(f"model {str(path)!r} cannot be loaded: {type(problem).__name__}: {reason}") from problem
+        raise ValueError(f"model={path}: cannot be loaded: {type(problem).__name__}: {reason}") from problem
     if path.suffix == ".gguf":
         model = _without_quantization(model)
     for weight in model.parameters():
@@ -244,6 +251,23 @@ def load_pretrained(
         # otherwise, and a resumed run would differ from an unbroken one in the last bit.
         weight.data = weight.data.clone()
     return make_policy(model.to(device), tokenizer, precision)
+
+
+def _ask_hub(source: str, revision: str | None) -> None:
+    """Ask once whether there is such a model: what loads its files would ask for each of them, again and again."""
+    try:
+        if isinstance(try_to_load_from_cache(source, "config.json", revision=revision), str):
+            return
+        HfApi().model_info(source, revision=revision, timeout=20)
+    except RepositoryNotFoundError:
+        raise FileNotFoundError(
+            f"model={source}: {NOWHERE}: the hub has no such model, or shows it to those alone who log in (HF_TOKEN)"
+        ) from None
+    except HfHubHTTPError:  # it is there: what loads it says what is amiss
+        return
+    except Exception as problem:  # each version of the hub's client has classes of its own for a broken connection
+        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise FileNotFoundError(f"model={source}: {NOWHERE}: {reason}") from None
 
 
 def make_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, precision: str = "float32") -> Policy:

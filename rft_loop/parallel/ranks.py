@@ -122,7 +122,8 @@ def joined_ranks() -> Iterator[Ranks]:
             dist.destroy_process_group()
     except OtherRankEndedError as problem:
         said = str(problem).strip().partition("\n")[0]
-        raise SystemExit(f"assay: another process of this run has ended: {said}" if _joined.is_first else 1) from None
+        # 0 for the others: a launcher is to blame the process that failed, and where the first paused none did.
+        raise SystemExit(f"assay: another process of this run has ended: {said}" if _joined.is_first else 0) from None
     finally:
         _joined = ALONE
 

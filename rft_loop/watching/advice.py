@@ -6,6 +6,7 @@ they show it. Rules are few and coarse: a cause that is named is worth a look.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,7 +28,10 @@ class Advice(NamedTuple):
 
 
 class Course(NamedTuple):
-    """How a figure stands and how it began: means over the recent steps and over the first ones."""
+    """How a figure stands and how it began: means over the recent steps and over the first ones.
+
+    NaN where no step has it, which fulfils no comparison: a rule speaks where one holds, not where one does not.
+    """
 
     recent: Sequence[Event]
     first: Sequence[Event]
@@ -40,7 +44,8 @@ class Course(NamedTuple):
         return _mean(self.first, figure)
 
     def told(self, figure: str) -> bool:
-        return any(event.get(figure) is not None for event in self.recent)
+        """Whether both are known."""
+        return not math.isnan(self.now(figure) + self.began(figure))
 
 
 def advice_due(step: int, recipe: Recipe) -> bool:
@@ -89,7 +94,7 @@ def _grader_errors(course: Course) -> Said:
 
 
 def _never_ends(course: Course) -> Said:
-    if course.now("completions/clipped_ratio") < 1:
+    if not course.now("completions/clipped_ratio") >= 1:
         return None
     return (
         f"no answer has ended by itself within max_new_tokens={course.recipe.max_new_tokens}",
@@ -100,7 +105,7 @@ def _never_ends(course: Course) -> Said:
 
 def _truncated(course: Course) -> Said:
     share = course.now("completions/clipped_ratio")
-    if share < 0.5:
+    if not share >= 0.5:
         return None
     return (
         f"{share:.0%} of the answers are cut at max_new_tokens={course.recipe.max_new_tokens}",
@@ -110,7 +115,7 @@ def _truncated(course: Course) -> Said:
 
 def _only_thinks(course: Course) -> Said:
     share = course.now("completions/thinking_only_ratio")
-    if share < 0.5:
+    if not share >= 0.5:
         return None
     return (
         f"{share:.0%} of the answers hold nothing but thinking, so that graders see an empty output",
@@ -120,7 +125,8 @@ def _only_thinks(course: Course) -> Said:
 
 
 def _not_of_the_form(course: Course) -> Said:
-    if not course.told("completions/schema_ratio") or (share := course.now("completions/schema_ratio")) > 0.5:
+    share = course.now("completions/schema_ratio")
+    if not share <= 0.5:
         return None
     return (
         f"{1 - share:.0%} of the answers are not of the response_format, and get the lowest score unread",
@@ -130,17 +136,19 @@ def _not_of_the_form(course: Course) -> Said:
 
 
 def _same_reward_for_every_text(course: Course) -> Said:
-    if course.now("reward_std") > 0 or course.now("completions/duplicate_ratio") > 0.9 or not course.told("reward"):
+    reward = course.now("reward")
+    alike = course.now("reward_std") <= 0 and not math.isnan(reward)
+    if not (alike and course.now("completions/duplicate_ratio") <= 0.9):
         return None
     return (
-        f"every answer is rewarded {course.now('reward'):g}, however it differs from the others",
+        f"every answer is rewarded {reward:g}, however it differs from the others",
         "look at what the grader reads: grade some of the run's samples with assay grade and read `why`",
     )
 
 
 def _duplicates(course: Course) -> Said:
     share = course.now("completions/duplicate_ratio")
-    if share < 0.5:
+    if not share >= 0.5:
         return None
     return (
         f"{share:.0%} of the answers of a group repeat another one, letter by letter",
@@ -149,10 +157,9 @@ def _duplicates(course: Course) -> Said:
 
 
 def _no_spread(course: Course) -> Said:
-    share = course.now("frac_reward_zero_std")
-    if share < 0.7:
+    share, reward = course.now("frac_reward_zero_std"), course.now("reward")
+    if not share >= 0.7 or math.isnan(reward):
         return None
-    reward = course.now("reward")
     hard = "easier items, partial credit in the grader, a warm_start, or a larger group_size"
     return (
         f"in {share:.0%} of the groups all rewards are equal, so they teach nothing (mean reward {reward:.3g})",
@@ -181,7 +188,7 @@ def _sampler_and_trainer_apart(course: Course) -> Said:
     gap = course.now(GAP)
     server = course.recipe.sampler
     expected = server is not None or course.recipe.precision == "bfloat16"
-    if gap < 1e-2 or (expected and course.recipe.importance_correction != "none"):
+    if not gap >= 1e-2 or (expected and course.recipe.importance_correction != "none"):
         return None
     if server is not None:
         return (
@@ -210,7 +217,8 @@ def _watched_grader_falls(course: Course) -> Said:
 
 def _length_drift(course: Course) -> Said:
     now, began = course.now("completions/mean_length"), course.began("completions/mean_length")
-    if abs(now - began) < 10 or 0.5 < now / max(began, 1) < 2:
+    doubled_or_halved = not 0.5 < now / max(began, 1) < 2
+    if not (abs(now - began) >= 10 and doubled_or_halved):
         return None
     return (
         f"answers have gone from {began:.0f} to {now:.0f} tokens",
@@ -220,7 +228,8 @@ def _length_drift(course: Course) -> Said:
 
 def _entropy_collapsed(course: Course) -> Said:
     now, began = course.now("entropy"), course.began("entropy")
-    if not now < max(0.02, 0.05 * began) or course.now("frac_reward_zero_std") < 0.5:
+    fallen = course.told("entropy") and now < max(0.02, 0.05 * began)
+    if not (fallen and course.now("frac_reward_zero_std") >= 0.5):
         return None
     return (
         f"entropy has fallen from {began:.2g} to {now:.2g} nats a token: the policy hardly tries anything else",
@@ -229,12 +238,26 @@ def _entropy_collapsed(course: Course) -> Said:
 
 
 def _weights_stand_still(course: Course) -> Said:
-    change = course.now("learning_rate") / max(course.now("weight_rms"), 1e-12)
-    if not course.told("weight_rms") or change > 3e-6:
+    key, rate = "learning_rate", course.recipe.learning_rate
+    taught = course.recipe.supervised if course.recipe.method == "supervised" else None
+    if taught is not None and taught.learning_rate is not None:
+        key, rate = "supervised.learning_rate", taught.learning_rate
+    change = rate / max(course.now("weight_rms"), 1e-12)  # not the rate of a warm-up's steps, or of a schedule's end
+    if not change <= 3e-6:
         return None
     return (
         f"a step changes a weight by about {change:.0e} of its size, which teaches nothing in any number of steps",
-        f"raise learning_rate (now {course.now('learning_rate'):g})",
+        f"raise {key} (now {rate:g})",
+    )
+
+
+def _spread_without_gradient(course: Course) -> Said:
+    if not (course.now("reward_std") > 0 and course.now("frac_reward_zero_std") < 1 and course.now("grad_norm") == 0):
+        return None
+    return (
+        f"rewards have spread, and the gradient is 0 (advantage={course.recipe.advantage})",
+        "advantage=maxrl needs rewards whose mean is above 0; with overlong=mask all answers may be cut; else look at "
+        "the advantages in the run's samples",
     )
 
 
@@ -253,6 +276,7 @@ RULES: tuple[Callable[[Course], Said], ...] = (
     _length_drift,
     _entropy_collapsed,
     _weights_stand_still,
+    _spread_without_gradient,
 )
 
 EXPLAINED_BY: Mapping[str, set[str]] = {
@@ -267,4 +291,4 @@ EXPLAINED_BY: Mapping[str, set[str]] = {
 
 def _mean(events: Sequence[Event], figure: str) -> float:
     values = [float(event[figure]) for event in events if event.get(figure) is not None]
-    return statistics.fmean(values) if values else 0.0
+    return statistics.fmean(values) if values else math.nan

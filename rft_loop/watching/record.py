@@ -122,7 +122,7 @@ class Run:
     def discard_if_unused(self) -> None:
         """Take back a folder in which nothing was recorded: what was wrong with the recipe can then be mended."""
         if not self.events_file.is_file():
-            for name in ("recipe.json", "lock"):
+            for name in ("recipe.json", "against.json", "pause", "lock"):
                 (self.folder / name).unlink(missing_ok=True)
             shutil.rmtree(self.checkpoints / "base", ignore_errors=True)
             with contextlib.suppress(OSError):

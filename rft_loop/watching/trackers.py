@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,13 +22,21 @@ Log = Callable[[dict[str, float], int], None]
 PROJECT = "assay"
 
 
+def check_tracker(recipe: Recipe) -> None:
+    """Refuse a tracker whose package is not installed. Nothing is imported for it."""
+    name = recipe.tracker
+    if name != "none" and ((found := find_spec(name)) is None or found.origin is None):  # a folder has no origin
+        raise ValueError(f"tracker={name} needs the package {name}; pip install {name}, or leave tracker out")
+
+
 @contextmanager
 def tracker(recipe: Recipe, folder: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """A view that hands the figures of steps and validations to the recipe's tracker.
 
     All of them write into the run's folder; nothing leaves the machine unless the tool is told so by its own settings
-    (WANDB_MODE=online, MLFLOW_TRACKING_URI, ...). Raises ModuleNotFoundError where it is not installed.
+    (WANDB_MODE=online, MLFLOW_TRACKING_URI, ...). Raises ValueError where it is not installed.
     """
+    check_tracker(recipe)
     with _opened(recipe, folder) as log:
 
         def view(event: Mapping[str, Any]) -> None:
