@@ -10,22 +10,25 @@ import os
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
-argv: list[str] = globals()["argv"]
-environment: dict[str, str] = globals()["environment"]
-folder: str = globals()["folder"]
-told: list[str] = globals()["told"]
 
-os.chdir(folder)
-os.environ.clear()
-os.environ.update(environment)
-for number, file in enumerate(told, start=1):
-    os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
-sys.argv = list(argv)
-if argv[0] == "assay":
-    from rft_loop.cli import main
+def become(argv: list[str], environment: dict[str, str], folder: str, told: list[str]) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, file in enumerate(told, start=1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
+    sys.argv = list(argv)
+    if argv[0] == "assay":
+        from rft_loop.cli import main
 
-    main()
-else:
-    sys.path.insert(0, str(Path(argv[0]).parent))
-    runpy.run_path(argv[0], run_name="__main__")
+        main()
+    else:
+        sys.path.insert(0, str(Path(argv[0]).parent))
+        runpy.run_path(argv[0], run_name="__main__")
+
+
+if "argv" in globals():
+    given: dict[str, Any] = globals()
+    become(given["argv"], given["environment"], given["folder"], given["told"])

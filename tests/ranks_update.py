@@ -9,7 +9,6 @@ import random
 import sys
 
 import torch
-from conftest import make_tiny_policy
 
 from rft_loop.learning.optimizer import make_optimizer
 from rft_loop.learning.update import UpdateStats, divergences, update
@@ -62,6 +61,8 @@ def updated(
     chance = random.Random(seed)
     advantages = [chance.choice([0.0, chance.uniform(-2, 2)]) for _ in rollouts]
     trained = [chance.random() < 0.8 for _ in rollouts]
+    from conftest import make_tiny_policy
+
     reference = make_tiny_policy(seed=5)
     if isinstance(policy, ShardedPolicy):
         reference = shard(reference)
@@ -92,6 +93,8 @@ def difference(found: torch.Tensor, wanted: torch.Tensor) -> float:
 
 
 def main() -> None:
+    from conftest import make_tiny_policy
+
     torch.set_num_threads(1)
     worst = {"gradient": 0.0, "weights": 0.0, "stats": 0.0}
     with joined_ranks() as ranks:

@@ -42,5 +42,6 @@ def become(words: list[str]) -> None:
         os._exit(code)
 
 
-subprocess.run = run  # type: ignore[assignment]
-runpy.run_path(str(DEMO), run_name="__main__")
+if __name__ == "__main__":
+    subprocess.run = run  # type: ignore[assignment]
+    runpy.run_path(str(DEMO), run_name="__main__")
