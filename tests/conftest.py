@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from graders.sandbox.level import Standing
     from graders.sandbox.pool import Pool
     from rft_loop.model.policy import Policy
+    from rft_loop.recipe import Recipe
+    from rft_loop.watching.record import Run
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny tensors, one thread
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -189,3 +191,28 @@ def sandbox() -> Iterator[Pool]:
         except (RefusedError, ServerFailedError) as problem:
             pytest.skip(str(problem))
         yield pool
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., tuple[Recipe, Run]]:
+    """Makes a run of the letters example with settings of the test's own."""
+    from rft_loop.recipe import load_recipe
+    from rft_loop.watching.record import create_run
+
+    def make(*settings: str, name: str = "letters") -> tuple[Recipe, Run]:
+        example = HERE.parent / "examples" / "letters" / "recipe.yaml"
+        recipe = load_recipe(example, [f"runs={tmp_path}", f"name={name}", *settings])
+        return recipe, create_run(recipe)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def assay(forked: Any) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs an `assay` command to its end, in a process of its own."""
+
+    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        done: subprocess.CompletedProcess[str] = forked("assay", *arguments, cwd=cwd).done()
+        return done
+
+    return run

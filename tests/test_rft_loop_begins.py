@@ -29,15 +29,6 @@ def settings(folder: Path, name: str, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def assay(forked: Any) -> Command:
-    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        done: subprocess.CompletedProcess[str] = forked("assay", *arguments, cwd=cwd).done()
-        return done
-
-    return run
-
-
-@pytest.fixture(scope="module")
 def run(assay: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     done = assay("train", *settings(folder, "run", "lora.rank=4", "learning_rate=1e-2", ANSWERS))

@@ -25,15 +25,6 @@ EXACT = {
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(scope="module")
-def assay(forked: Any) -> Command:
-    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        done: subprocess.CompletedProcess[str] = forked("assay", *arguments, cwd=cwd).done()
-        return done
-
-    return run
-
-
 def write_lines(path: Path, *rows: Any) -> Path:
     path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
     return path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,8 @@ from pyarrow import parquet
 
 from rft_loop.loop import train
 from rft_loop.model.checkpoint import sha256
-from rft_loop.recipe import Recipe, load_recipe
 from rft_loop.training import StoppedError
-from rft_loop.watching.record import Run, create_run, read_events
+from rft_loop.watching.record import Run, read_events
 
 ROOT = Path(__file__).parent.parent
 LETTERS = ROOT / "examples" / "letters"
@@ -27,15 +25,6 @@ SMALL = ("steps=6", "items_per_step=4", "group_size=4", "eval_every=2", "save_ev
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Callable[..., tuple[Recipe, Run]]:
-    def make(*settings: str, name: str = "letters") -> tuple[Recipe, Run]:
-        recipe = load_recipe(LETTERS / "recipe.yaml", [f"runs={tmp_path}", f"name={name}", *settings])
-        return recipe, create_run(recipe)
-
-    return make
 
 
 def of_kind(run: Run, kind: str) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +32,6 @@ ANSWERS = ("method=supervised", 'supervised.answers="{{item.last}}"')
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Callable[..., tuple[Recipe, Run]]:
-    def make(*settings: str, name: str = "letters") -> tuple[Recipe, Run]:
-        recipe = load_recipe(LETTERS / "recipe.yaml", [f"runs={tmp_path}", f"name={name}", *settings])
-        return recipe, create_run(recipe)
-
-    return make
 
 
 def recipe_of(**options: Any) -> Recipe:
