@@ -127,7 +127,6 @@ def ours(yardstick: Path, work: str, seed: int, steps: int) -> dict[str, float]:
 
     from rft_loop import loop, training
     from rft_loop.parallel import orders
-    from rft_loop.sampling import sampler
     from rft_loop.watching.record import create_run
 
     torch.set_num_threads(1)
@@ -149,7 +148,7 @@ def ours(yardstick: Path, work: str, seed: int, steps: int) -> dict[str, float]:
 
         setattr(module, name, wrapped)
 
-    timed(sampler, "sample", "generate")
+    timed(orders, "sample", "generate")
     timed(orders, "update", "train")
     if kind == "fixed":  # nothing ends an answer: an id that stands for no token
         load = training.load_policy

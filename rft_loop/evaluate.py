@@ -14,6 +14,8 @@ from rft_loop.grading import grade_each
 from rft_loop.items import Rows, prompts_of
 from rft_loop.model.checkpoint import all_checkpoints, read_progress
 from rft_loop.model.policy import Policy
+from rft_loop.parallel.crew import Hand
+from rft_loop.parallel.ranks import ALONE
 from rft_loop.reading import read
 from rft_loop.sampling.rollout import Rollout
 from rft_loop.sampling.sampler import OwnSampler
@@ -49,7 +51,9 @@ def outputs_of(
     if len(set(ids)) < len(ids):
         twice = next(place for place, name in zip(items.places, ids, strict=True) if ids.count(name) > 1)
         raise ValueError(f"{twice}: another row has the same id; give each its own, or leave ids out")
-    rollouts = answer(OwnSampler(policy, decode_rows), prompts_of(policy, items, max_new_tokens), max_new_tokens)
+    rollouts = answer(
+        OwnSampler(Hand(ALONE, policy=policy), decode_rows), prompts_of(policy, items, max_new_tokens), max_new_tokens
+    )
     rollouts = read(policy.tokenizer, rollouts, thinking, response_format)
     return [
         {"id": name, "item": row, "sample": {"output_text": rollout.text}, "finish": rollout.finish} | _aside(rollout)

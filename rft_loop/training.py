@@ -127,7 +127,7 @@ def prepare(recipe: Recipe, run: Run, view: View, spending: Spending, pause: Pau
     together(hand, make_ready, newest)
     policy = hand.policy
     prompts = prompts_of(policy, items, recipe.max_new_tokens, recipe.max_prompt_tokens)
-    sampler = make_sampler(recipe, policy, prompts, hand)
+    sampler = make_sampler(hand, prompts)
     training = Training(
         recipe, run, view, grader, items, held_out, policy, sampler, hand.optimizer, progress, prompts,
         prompts_of(policy, held_out, recipe.max_new_tokens, recipe.max_prompt_tokens),

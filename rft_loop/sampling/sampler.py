@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rft_loop.model.policy import Policy
 from rft_loop.parallel.crew import Holds, together
 from rft_loop.parallel.orders import sampled
-from rft_loop.recipe import Recipe
-from rft_loop.sampling.decode import sample
 from rft_loop.sampling.rollout import Rollout
 
 
@@ -28,40 +25,15 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True)
 class OwnSampler:
-    """Decodes in this process, with the very weights that are trained."""
+    """Decodes with the very weights that are trained: on every rank of the run, a share of the prompts each."""
 
-    policy: Policy
+    hand: Holds
     decode_rows: int
     top_k: int | None = None
     top_p: float = 1.0
 
     def follow(self, step: int, *, now: bool = False) -> None:
         """Nothing to do: the weights are shared."""
-
-    def sample(
-        self, prompts: Sequence[Sequence[int]], *, per_prompt: int, max_new_tokens: int, temperature: float, seed: int
-    ) -> list[Rollout]:
-        return sample(
-            self.policy,
-            prompts,
-            per_prompt=per_prompt,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            seed=seed,
-            decode_rows=self.decode_rows,
-            top_k=self.top_k,
-            top_p=self.top_p,
-        )
-
-
-@dataclass(frozen=True)
-class DealtSampler:
-    """Decodes on every rank, a share of the prompts each."""
-
-    hand: Holds
-
-    def follow(self, step: int, *, now: bool = False) -> None:
-        """Nothing to do: every rank has the weights that are trained."""
 
     def sample(
         self, prompts: Sequence[Sequence[int]], *, per_prompt: int, max_new_tokens: int, temperature: float, seed: int
@@ -74,22 +46,19 @@ class DealtSampler:
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             seed=seed,
-            decode_rows=self.hand.recipe.decode_rows,
-            top_k=self.hand.recipe.top_k,
-            top_p=self.hand.recipe.top_p,
+            decode_rows=self.decode_rows,
+            top_k=self.top_k,
+            top_p=self.top_p,
         )
 
 
-def make_sampler(
-    recipe: Recipe, policy: Policy, prompts: Sequence[Sequence[int]], hand: Holds | None = None
-) -> Sampler:
+def make_sampler(hand: Holds, prompts: Sequence[Sequence[int]]) -> Sampler:
     """The sampler of a recipe. A server is handed the weights and asked once: ValueError where it is of no use."""
-    if recipe.sampler is None and hand is not None and hand.ranks.world > 1:
-        return DealtSampler(hand)
+    recipe = hand.recipe
     if recipe.sampler is None:
-        return OwnSampler(policy, recipe.decode_rows, recipe.top_k, recipe.top_p)
+        return OwnSampler(hand, recipe.decode_rows, recipe.top_k, recipe.top_p)
     from rft_loop.sampling.sampling_server import ServerSampler
 
-    server = ServerSampler(policy, recipe.sampler)
+    server = ServerSampler(hand.policy, recipe.sampler)
     server.check(prompts[0], min(recipe.max_new_tokens, 16), recipe.temperature)
     return server
