@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from rft_loop.learning.advantage import has_spread
 from rft_loop.watching.record import Run
@@ -22,15 +23,15 @@ def draw(
     if fill:
         others = [index for index in range(count) if index not in without]
         return random.Random(f"items {seed} {step} {fill}").sample(others, min(per_step, len(others)))
-    orders: dict[int, list[int]] = {}
-    chosen = []
-    for position in range((step - 1) * per_step, step * per_step):
-        epoch = position // count
-        if epoch not in orders:
-            orders[epoch] = list(range(count))
-            random.Random(f"items {seed} {epoch}").shuffle(orders[epoch])
-        chosen.append(orders[epoch][position % count])
-    return chosen
+    positions = range((step - 1) * per_step, step * per_step)
+    return [_order(count, seed, position // count)[position % count] for position in positions]
+
+
+@lru_cache(maxsize=2)  # a step may reach into the next epoch
+def _order(count: int, seed: int, epoch: int) -> list[int]:
+    order = list(range(count))
+    random.Random(f"items {seed} {epoch}").shuffle(order)
+    return order
 
 
 class Visits:

@@ -36,7 +36,8 @@ def read(
     """
     if thinking is not None:
         tag = Tag(tokenizer, thinking)
-        rollouts = [tag.set_apart(rollout) for rollout in rollouts]
+        begun = {prompt: tag.opens(prompt) for prompt in {rollout.prompt for rollout in rollouts}}
+        rollouts = [tag.set_apart(rollout, begun[rollout.prompt]) for rollout in rollouts]
     if response_format is not None:
         form = JsonSchema(schema=dict(response_format))
         rollouts = [replace(rollout, flaw=_flaw(form, rollout.text)) for rollout in rollouts]
@@ -76,10 +77,12 @@ class Tag:
     tokenizer: PreTrainedTokenizerBase
     name: str
 
-    def set_apart(self, rollout: Rollout) -> Rollout:
-        """The rollout with its thinking out of its text, which then loses the white space around it too."""
+    def set_apart(self, rollout: Rollout, opened: bool) -> Rollout:
+        """The rollout with its thinking, `opened` by the prompt or not, out of its text.
+
+        The text then loses the white space around it too.
+        """
         text = self._whole(rollout)
-        opened = self._opens(rollout.prompt)
         seen = without_thinking(f"<{self.name}>{text}" if opened else text, self.name)
         start = max((text.rfind(tag) + len(tag) for tag in self._closing if tag in text), default=0)
         hidden = text[:start] + text[start + len(seen) :]
@@ -92,7 +95,8 @@ class Tag:
         shown = [token for token in rollout.tokens if token in self._hidden_ids or token not in self._special_ids]
         return str(self.tokenizer.decode(shown, skip_special_tokens=False))
 
-    def _opens(self, prompt: Sequence[int]) -> bool:
+    def opens(self, prompt: Sequence[int]) -> bool:
+        """Whether the prompt ends with the opening tag."""
         end = str(self.tokenizer.decode(list(prompt[-TAIL:]), skip_special_tokens=False))
         return end.rstrip().endswith(self._opening)
 

@@ -102,8 +102,8 @@ def learn(
         share = _surprise(policy, [rollouts[place] for place in part]) * weight
         share.backward()  # type: ignore[no-untyped-call]
         loss += float(share.detach())
-    ranks.add_up_gradients(policy.model.parameters())
-    norm = float(full(clip_grad_norm_(policy.model.parameters(), recipe.max_grad_norm)))
+    ranks.add_up_gradients(policy.trained)
+    norm = float(full(clip_grad_norm_(policy.trained, recipe.max_grad_norm)))
     optimizer.step()
     return Learned(ranks.add_up(loss)[0], norm, rms)
 

@@ -18,6 +18,7 @@ from rft_loop.inputs import named_grader
 from rft_loop.items import Rows, check_gradable, check_group_size, prompts_of, read_items
 from rft_loop.judges import Spending
 from rft_loop.model.checkpoint import Progress, all_checkpoints, load_checkpoint, settle, sha256
+from rft_loop.model.network import NORM_OFFSET
 from rft_loop.model.policy import Policy, choose_device, load_policy
 from rft_loop.parallel.crew import Hand, together
 from rft_loop.parallel.orders import make_ready, take_reference, take_up
@@ -25,7 +26,6 @@ from rft_loop.parallel.ranks import ALONE, Ranks
 from rft_loop.pause import Pause
 from rft_loop.reading import check_sees_enough
 from rft_loop.recipe import REWARD, Recipe
-from rft_loop.sampling.decoder import NORM_OFFSET
 from rft_loop.sampling.sampler import Sampler, make_sampler
 from rft_loop.supervised import Pair, answers_of, written_answers
 from rft_loop.watching.advice import advice_due, advise, through_generate
@@ -152,7 +152,7 @@ def trained_part(recipe: Recipe, policy: Policy) -> dict[str, Any]:
     """What the `start` event says of an adapter: how many of the parameters are trained, and in which form."""
     if recipe.lora is None:
         return {}
-    trained = sum(weight.numel() for weight in policy.model.parameters() if weight.requires_grad)
+    trained = sum(weight.numel() for weight in policy.trained)
     return {"trained": trained, "lora": {"rank": recipe.lora.rank, "alpha": recipe.lora.alpha}}
 
 

@@ -130,7 +130,8 @@ def test_the_reference_is_the_same_model_with_its_adapter_off(tmp_path: Path, ad
     moved(adapted)
     rollouts = sample(adapted, [[5, 9, 10, 6]], per_prompt=4, max_new_tokens=6, temperature=1.0, seed=0)
     base = load_pretrained(str(tmp_path / "base"), CPU)
-    assert divergences(adapted.without_adapter(), rollouts, recipe()) == divergences(base, rollouts, recipe())
+    wanted = pytest.approx(divergences(base, rollouts, recipe()), abs=1e-5)
+    assert divergences(adapted.without_adapter(), rollouts, recipe()) == wanted
     assert adapted.without_adapter().model is adapted.model
     assert all(weight.requires_grad for name, weight in adapted.model.named_parameters() if "lora_" in name)
 

@@ -117,7 +117,7 @@ def test_advice_that_a_stop_came_before_is_given_after_the_resume(start: Start) 
     recipe, whole = start("max_new_tokens=1", name="whole")
     train(recipe, whole)
     wanted = [(event["step"], event["name"]) for event in of_kind(whole, "advice")]
-    assert (1, "truncated") in wanted
+    assert any(step == 1 for step, _ in wanted)
     recipe, run = start("max_new_tokens=1")
     with stopped_in_update(run, 1) as (pause, view), pytest.raises(PausedError):
         train(recipe, run, view, pause)

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from rft_loop.learning.update import score
+from rft_loop.model.network import NORM_OFFSET
 from rft_loop.model.policy import Policy, make_policy
 from rft_loop.sampling.choose import Choice, truncated
 from rft_loop.sampling.decode import sample
-from rft_loop.sampling.decoder import NORM_OFFSET
 from rft_loop.sampling.rollout import Rollout
 from rft_loop.sampling.slots import Slots
 
@@ -68,7 +68,7 @@ def alone(policy: Policy, rollout: Rollout, temperature: float) -> torch.Tensor:
 
 def close(family: dict[str, Any]) -> float:
     """A recurrent state multiplies rounding errors from token to token; keys and values do not."""
-    return 1e-4 if family["family"] == "mamba" else 1e-5
+    return 1e-3 if family["family"] == "mamba" else 1e-5
 
 
 def largest_gap(found: Sequence[float] | torch.Tensor, wanted: torch.Tensor) -> float:
@@ -400,7 +400,7 @@ def test_rows_rounded_up_for_a_recorded_graph_change_nothing(
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(wait_stream=lambda other: None))
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
     with torch.inference_mode():
-        decoder.refresh()
+        decoder.network.refresh()
         slots = Slots(decoder, torch.tensor(sorted(policy.end_ids)), 9, 40, stride=4, bucket=16)
         slots.uses_graphs, slots.aside = True, torch.cuda.Stream()  # type: ignore[no-untyped-call]
         steps = slots._steps

@@ -172,7 +172,7 @@ def test_activations_that_are_made_again_give_the_same_gradient(
     gradients = []
     for recomputed in (False, True):
         if recomputed:
-            recompute_layers(policy.model)
+            recompute_layers(policy)
         policy.model.zero_grad(set_to_none=True)
         loss_of(policy, rollouts).backward()  # type: ignore[no-untyped-call]
         gradients.append(gradient(policy))
@@ -192,7 +192,7 @@ def kept_bytes(policy: Policy, rollouts: list[Rollout]) -> int:
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3_text"])
 def test_a_fifth_of_the_memory_is_enough_where_activations_are_made_again(tiny_policy: MakePolicy, family: str) -> None:
     plain, recomputed = wide(tiny_policy, family), wide(tiny_policy, family)
-    recompute_layers(recomputed.model)
+    recompute_layers(recomputed)
     rollouts = [replace(rollout, tokens=(7,) * 60, logprobs=(0.0,) * 60) for rollout in draw(plain)]
     assert kept_bytes(recomputed, rollouts) < 0.2 * kept_bytes(plain, rollouts)
 
@@ -207,7 +207,7 @@ def test_a_model_whose_layers_cannot_run_by_themselves_is_refused_and_left_as_it
     monkeypatch.setattr(layer.self_attn, "layer_idx", 0)  # reads another layer's cache
     monkeypatch.setattr(layer, "layer_idx", 1, raising=False)
     with pytest.raises(ValueError, match="gradient_checkpointing=true: layers of the model type 'llama'"):
-        recompute_layers(policy.model)
+        recompute_layers(policy)
     monkeypatch.undo()
     assert torch.equal(score(policy, rollouts, 1.0).logprobs.detach(), wanted)
 

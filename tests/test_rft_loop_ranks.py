@@ -78,11 +78,14 @@ def settings(folder: Path, name: str, *others: str) -> list[str]:
 
 
 def assert_same_run(one: Path, other: Path, step: int = 6) -> None:
-    """The same texts and rewards, and weights and optimiser's state that differ by rounding alone."""
+    """The same texts and rewards, and weights and optimiser's state that differ by rounding alone.
+
+    AdamW divides a gradient by its size, so that the rounding of one near 0 moves its weight.
+    """
     for file in ("model", "optimizer"):
         found, wanted = (load_file(each / f"checkpoints/step-{step}/{file}.safetensors") for each in (one, other))
         assert found.keys() == wanted.keys()
-        assert max(float((found[name] - wanted[name]).abs().max()) for name in found) < 1e-5
+        assert max(float((found[name] - wanted[name]).abs().max()) for name in found) < 1e-4
     parts = sorted(path.name for path in (one / "samples").iterdir())
     assert parts == sorted(path.name for path in (other / "samples").iterdir())
     for part in parts:

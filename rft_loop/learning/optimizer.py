@@ -15,7 +15,7 @@ from rft_loop.recipe import Recipe
 
 def make_optimizer(policy: Policy, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW over the weights that are trained. Raises ValueError where the variant's package is missing."""
-    weights = [weight for weight in policy.model.parameters() if weight.requires_grad]
+    weights = policy.trained
     options: dict[str, Any] = {
         "lr": recipe.learning_rate,
         "betas": (0.9, 0.99),

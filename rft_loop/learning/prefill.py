@@ -1,4 +1,4 @@
-"""Prefill: prompts run once each, and answers on top of them. The trainer's forward pass is made of the two."""
+"""Prefill: prompts run once each, and answers on top of them: the trainer's forward pass through transformers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def answer_states(policy: Policy, prompts: Sequence[Sequence[int]], owner: Tenso
     `owner` (rows,) is the prompt of each answer. Prompts run once each, where the model lets answers share them: two
     forward passes whatever the answers are, since ranks that share weights must run them equally often.
     """
+    owner, tokens = owner.to(policy.device), tokens.to(policy.device)
     if not policy.shares_prompts:
         return _whole_states(policy, [prompts[index] for index in owner.tolist()], tokens)
     prefill = Prefill(policy, prompts)

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from rft_loop.learning.logprobs import token_logprobs
 from rft_loop.learning.loss import clipped_count, correction, divergence, policy_loss, token_weights
 from rft_loop.learning.micro_batches import micro_batches, shares
+from rft_loop.learning.packed import packed_states
 from rft_loop.learning.prefill import answer_states
 from rft_loop.model.policy import Policy
 from rft_loop.parallel.ranks import ALONE, Ranks
@@ -60,18 +61,19 @@ def score(
     """
     prompts = list(dict.fromkeys(rollout.prompt for rollout in rollouts))
     position = {prompt: index for index, prompt in enumerate(prompts)}
-    owner = torch.tensor([position[rollout.prompt] for rollout in rollouts], device=policy.device)
-    width = max(len(rollout.tokens) for rollout in rollouts)
-    tokens = torch.zeros(len(rollouts), width, dtype=torch.long)
-    for row, rollout in enumerate(rollouts):
-        tokens[row, : len(rollout.tokens)] = torch.tensor(rollout.tokens)
-    tokens = tokens.to(policy.device)
-    lengths = torch.tensor([len(rollout.tokens) for rollout in rollouts], device=policy.device)
-    mask = torch.arange(width, device=policy.device) < lengths[:, None]
+    owner = torch.tensor([position[rollout.prompt] for rollout in rollouts])
+    lengths = torch.tensor([len(rollout.tokens) for rollout in rollouts])
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    chosen = torch.tensor([token for rollout in rollouts for token in rollout.tokens])
+    tokens = torch.zeros(mask.shape, dtype=torch.long).masked_scatter(mask, chosen)
 
     with policy.computing():
-        hidden = answer_states(policy, prompts, owner, tokens)
-        found = token_logprobs(policy.head, hidden[mask], tokens[mask], temperature, learn_entropy, top_k, top_p)
+        if (network := policy.scorer) is not None:
+            hidden = packed_states(network, prompts, owner, tokens, mask)
+        else:
+            hidden = answer_states(policy, prompts, owner, tokens)[mask.to(policy.device)]
+        tokens, mask, chosen = (part.to(policy.device) for part in (tokens, mask, chosen))
+        found = token_logprobs(policy.head, hidden, chosen, temperature, learn_entropy, top_k, top_p)
     logprobs, entropy = (torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, value) for value in found)
     return Scored(logprobs, entropy, tokens, mask)
 
@@ -79,9 +81,8 @@ def score(
 @torch.no_grad()
 def weight_rms(policy: Policy) -> float:
     """Root mean square of all weights."""
-    weights = [weight for weight in policy.model.parameters() if weight.requires_grad]
-    squares = torch.stack([weight.float().square().sum() for weight in weights]).sum()
-    return math.sqrt(float(full(squares)) / sum(weight.numel() for weight in weights))
+    count = sum(weight.numel() for weight in policy.trained)
+    return float(full(get_total_norm(policy.trained))) / math.sqrt(count)
 
 
 def divergences(reference: Policy, rollouts: Sequence[Rollout], recipe: Recipe, ranks: Ranks = ALONE) -> list[float]:
@@ -147,8 +148,8 @@ def update(
                 totals[name] += value
         for part in idle:
             part.backward()
-        ranks.add_up_gradients(policy.model.parameters())
-        norm = float(full(clip_grad_norm_(policy.model.parameters(), recipe.max_grad_norm)))
+        ranks.add_up_gradients(policy.trained)
+        norm = float(full(clip_grad_norm_(policy.trained, recipe.max_grad_norm)))
         optimizer.step()
     totals = dict(zip(totals, ranks.add_up(*totals.values()), strict=True))
     tokens = totals["tokens"]

@@ -131,7 +131,7 @@ def save_whole(model: PreTrainedModel, folder: Path) -> None:
 
 
 def has_adapter(model: PreTrainedModel) -> bool:
-    return any(isinstance(module, LoraLayer) for module in model.modules())
+    return "peft_config" in vars(model)
 
 
 @torch.no_grad()

@@ -29,11 +29,12 @@ from transformers import (
 from transformers.utils import logging as hf_logging
 
 from rft_loop.inputs import missing_model
-from rft_loop.model.adapter import add_adapter, is_adapter, load_adapter, merge, switched_off
+from rft_loop.model.adapter import add_adapter, has_adapter, is_adapter, load_adapter, merge, switched_off
 from rft_loop.model.base import Base
+from rft_loop.model.network import Network, network_of
 from rft_loop.model.scratch import build_model, build_tokenizer, texts_of
 from rft_loop.recipe import Recipe, ScratchModel
-from rft_loop.sampling.decoder import Decoder, decoder_of
+from rft_loop.sampling.decoder import Decoder
 
 NOWHERE = "neither a local folder with a config.json nor reachable as a hub id"
 
@@ -58,14 +59,28 @@ class Policy:
     def device(self) -> torch.device:
         return torch.device(self.model.device)
 
+    @cached_property
+    def trained(self) -> list[Tensor]:
+        """The weights that are trained."""
+        return [weight for weight in self.model.parameters() if weight.requires_grad]
+
     @property
     def parameters(self) -> int:
         return sum(weight.numel() for weight in self.model.parameters())
 
     @cached_property
+    def network(self) -> Network | None:
+        """What rollouts are decoded with; None where the model's architecture is unknown to it."""
+        return network_of(self.model, getattr(torch, self.precision))
+
+    @property
+    def scorer(self) -> Network | None:
+        """The network where the trainer runs it too; None where it goes through transformers, as with an adapter."""
+        return None if has_adapter(self.model) else self.network
+
+    @cached_property
     def decoder(self) -> Decoder | None:
-        """What rollouts are decoded with, where the model's architecture is known to it."""
-        return decoder_of(self.model, getattr(torch, self.precision))
+        return Decoder(self.network) if self.network is not None else None
 
     @cached_property
     def shares_prompts(self) -> bool:

@@ -1,8 +1,9 @@
 """Gradient checkpointing: a layer's activations are thrown away and made again for the gradient (Chen et al. 2016).
 
-transformers' own switches the key-value cache off and works in training mode alone; here the answers of a group share
-their prompt's cache in training too, and the model stays in evaluation mode. So each layer is wrapped with the cache as
-it stood before the layer, and the second run sees what the first one saw.
+The network does so itself. Of models that are trained through transformers the layers are wrapped: transformers' way
+switches the key-value cache off and works in training mode alone; here the answers of a group share their prompt's
+cache in training too, and the model stays in evaluation mode. So each layer is wrapped with the cache as it stood
+before the layer, and the second run sees what the first one saw.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from torch.utils.checkpoint import checkpoint
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from rft_loop.model.policy import Policy
 
-def recompute_layers(model: PreTrainedModel) -> None:
-    """Let every decoder layer of `model` recompute its activations in the backward pass.
+
+def recompute_layers(policy: Policy) -> None:
+    """Let every layer recompute its activations in the backward pass, whatever runs the policy.
 
     Raises ValueError where the model's layers cannot be run again by themselves.
     """
+    model = policy.model
     layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
     plain = [layer.forward for layer in layers]
     for layer in layers:
@@ -35,6 +39,8 @@ def recompute_layers(model: PreTrainedModel) -> None:
             f"gradient_checkpointing=true: layers of the model type {model.config.model_type!r} cannot be run again by "
             "themselves; leave it false, and lower micro_batch_rows"
         )
+    if policy.network is not None:
+        policy.network.recomputes = True
 
 
 def _recomputed(forward: Callable[..., Any], index: int, *args: Any, **kwargs: Any) -> Any:

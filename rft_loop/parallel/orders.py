@@ -38,7 +38,7 @@ def make_ready(held: Holds, checkpoint: Path | None) -> None:
     """Before the first step: layers recomputed and weights sharded where the recipe says so, and an optimiser."""
     recipe = held.recipe
     if recipe.gradient_checkpointing:
-        recompute_layers(held.policy.model)
+        recompute_layers(held.policy)
     if recipe.shard and held.ranks.world > 1:
         held.policy = shard(held.policy)
     held.optimizer = make_optimizer(held.policy, recipe)

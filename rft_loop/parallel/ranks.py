@@ -67,7 +67,7 @@ class Ranks:
         """The largest over the ranks, on every rank."""
         return number if self.world == 1 else _reduced([number], dist.ReduceOp.MAX)[0]
 
-    def add_up_gradients(self, weights: Iterable[torch.nn.Parameter]) -> None:
+    def add_up_gradients(self, weights: Iterable[torch.Tensor]) -> None:
         """Give every rank the sum of all ranks' gradients; those of sharded weights are summed where they are made."""
         if self.world == 1:
             return

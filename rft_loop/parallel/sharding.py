@@ -19,20 +19,27 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from rft_loop.model.network import Network, network_of
 from rft_loop.model.policy import Policy
-from rft_loop.sampling.decoder import Decoder, decoder_of
 
 
 class ShardedPolicy(Policy):
     """A policy whose weights are split over the ranks: all of them run it equally often, or none does."""
 
+    @property
+    def scorer(self) -> None:
+        """Each rank holds whole weights only of the layer that it runs, which transformers' modules see to."""
+        return None
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """They are other tensors while the weights are whole."""
+        return [weight for weight in self.model.parameters() if weight.requires_grad]
+
     @cached_property
-    def decoder(self) -> Decoder | None:
+    def network(self) -> Network | None:
         """It reads whole weights, which are other tensors the next time."""
-        found = decoder_of(self.model, getattr(torch, self.precision))
-        if found is not None:
-            found.lasts = False
-        return found
+        return network_of(self.model, getattr(torch, self.precision), lasts=False)
 
     def hidden(self, **inputs: Any) -> Tensor:
         return self.model.assay_hidden(**inputs)  # type: ignore[no-any-return]
@@ -69,15 +76,18 @@ def shard(policy: Policy) -> ShardedPolicy:
 @contextmanager
 def whole(policy: Policy) -> Iterator[Policy]:
     """Within it the weights are plain tensors on every rank, and ranks may run the policy as often as they like."""
+    if not isinstance(policy, ShardedPolicy):
+        yield policy
+        return
     units = _units(policy.model)
-    _forget_decoder(policy)
+    _forget_network(policy)
     for unit in units:
         unit.set_reshard_after_forward(False, recurse=False)
         unit.unshard()
     try:
         yield policy
     finally:
-        _forget_decoder(policy)
+        _forget_network(policy)
         for unit in units:
             unit.reshard()
             unit.set_reshard_after_forward(unit is not policy.model, recurse=False)
@@ -113,10 +123,10 @@ def full_weights(policy: Policy) -> dict[str, Tensor] | None:
     return {name: full_on_first(tensor) for name, tensor in model.state_dict().items() if name not in tied}
 
 
-def _forget_decoder(policy: Policy) -> None:
-    """A decoder reads whole weights in place, and those go."""
-    if isinstance(policy, ShardedPolicy):
-        vars(policy).pop("decoder", None)
+def _forget_network(policy: ShardedPolicy) -> None:
+    """A network reads whole weights in place, and those go."""
+    for name in ("network", "decoder"):
+        vars(policy).pop(name, None)
 
 
 def _units(model: torch.nn.Module) -> list[FSDPModule]:

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, what SplitMix64 counts by
+
 
 class Choice:
     """How the next tokens are drawn: the temperature, what is left out, and every rollout's own random numbers.
 
-    A rollout's numbers come from the seed, its prompt's number and its own within the group (Salmon et al. 2011,
-    Philox), so that neither what is decoded beside it nor on how many devices changes what is drawn.
+    A rollout's numbers are a stream of SplitMix64 (Steele, Lea and Flood 2014) of the seed, its prompt's number and
+    its own within the group, so that neither what is decoded beside it nor on how many devices changes what is drawn.
     """
 
     def __init__(
@@ -27,8 +29,7 @@ class Choice:
     ) -> None:
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
         self.max_new_tokens = max_new_tokens
-        drawn = [_uniform(seed, name, max_new_tokens if temperature > 0 else 0) for name in names]
-        self.uniform = torch.from_numpy(np.stack(drawn))  # (rollouts, tokens) in [0, 1)
+        self.uniform = torch.from_numpy(_uniform(seed, names, max_new_tokens if temperature > 0 else 0))
 
     @property
     def settings(self) -> tuple[object, ...]:
@@ -48,16 +49,18 @@ class Choice:
     def __call__(self, logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Token and log-prob of each row, (rows,) each."""
         scaled = truncated(logits / (self.temperature or 1.0), self.top_k, self.top_p)
+        logprobs = torch.log_softmax(scaled, -1)
         if self.temperature == 0:
-            chosen = scaled.argmax(-1)
+            chosen = scaled.argmax(-1, keepdim=True)
         else:
-            sums = torch.softmax(scaled, -1).cumsum(-1)
-            chosen = torch.searchsorted(sums, uniform[:, None] * sums[:, -1:], right=True)[:, :1]
+            sums = logprobs.exp().cumsum(-1)
+            chosen = torch.searchsorted(sums, uniform[:, None] * sums[:, -1:], right=True)
             chosen = chosen.clamp(max=logits.shape[-1] - 1)
-            # A sum in parallel may rise where nothing is added; what has been left out is not drawn even then.
-            left_out = scaled.gather(-1, chosen) == torch.finfo(scaled.dtype).min
-            chosen = torch.where(left_out, scaled.argmax(-1, keepdim=True), chosen)[:, 0]
-        return chosen, scaled.gather(-1, chosen[:, None])[:, 0] - scaled.logsumexp(-1)
+            if self.top_k is not None or self.top_p < 1.0:
+                # A sum in parallel may rise where nothing is added; what has been left out is not drawn even then.
+                left_out = scaled.gather(-1, chosen) == torch.finfo(scaled.dtype).min
+                chosen = torch.where(left_out, scaled.argmax(-1, keepdim=True), chosen)
+        return chosen[:, 0], logprobs.gather(-1, chosen)[:, 0]
 
 
 def truncated(logits: Tensor, top_k: int | None, top_p: float, keep: Tensor | None = None) -> Tensor:
@@ -81,7 +84,17 @@ def truncated(logits: Tensor, top_k: int | None, top_p: float, keep: Tensor | No
     return logits.masked_fill(out, torch.finfo(logits.dtype).min)
 
 
-def _uniform(seed: int, name: tuple[int, int], count: int) -> np.ndarray:
-    """Numbers in [0, 1), kept a little under 1 so that their product with a sum stays below the sum in float32."""
-    bits = np.random.Philox(key=[seed % 2**64, (name[0] << 32) + name[1]])
-    return np.random.Generator(bits).random(count, dtype=np.float32) * np.float32(1 - 2**-20)
+def _uniform(seed: int, names: Sequence[tuple[int, int]], count: int) -> np.ndarray:
+    """(rollouts, count) numbers in [0, 1), a little under 1: their product with a sum is below the sum in float32."""
+    prompts, numbers = np.array(names, dtype=np.uint64).T
+    streams = _mixed(_mixed(_mixed(np.array([seed % 2**64], dtype=np.uint64)) + prompts) + numbers)
+    bits = _mixed(streams[:, None] + np.arange(1, count + 1, dtype=np.uint64) * GOLDEN) >> np.uint64(40)
+    return bits.astype(np.float32) * np.float32(2**-24 * (1 - 2**-20))
+
+
+def _mixed(x: np.ndarray) -> np.ndarray:
+    """SplitMix64's output function, a permutation of 64 bits (Steele, Lea and Flood 2014, figure 13)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: np.ndarray = x ^ (x >> np.uint64(31))
+    return mixed

@@ -43,7 +43,7 @@ def sample(
     with torch.inference_mode():
         choice.to(policy.device)
         if (decoder := policy.decoder) is not None:
-            decoder.refresh()
+            decoder.network.refresh()
             slots = _slots(decoder, ends, min(rows, len(prompts) * per_prompt), longest)
             found = slots.run(prompts, per_prompt, choice)
         else:

@@ -36,7 +36,7 @@ class Slots:
         self.stride = stride or STRIDE.get(device.type, 1)
         self.bucket = bucket or LENGTH_BUCKET.get(device.type, 1)
         self.places = _up(places + self.stride, self.bucket)
-        decoder.reach(self.places)
+        decoder.network.reach(self.places)
         self.cache = decoder.cache(rows, self.places)
         # Of each row: its rollout, its last token, that token's place, its number of tokens, whether it has ended.
         self.owner, self.token, self.place, self.count = torch.zeros(4, rows, dtype=torch.long, device=device)
@@ -45,7 +45,7 @@ class Slots:
         # Of each step between two looks: random numbers, and what was chosen, with its number in the answer.
         self.uniform, self.logprob = torch.zeros(2, self.stride, rows, device=device)
         self.chosen, self.column = torch.zeros(2, self.stride, rows, dtype=torch.long, device=device)
-        self.uses_graphs = device.type == "cuda" and decoder.lasts
+        self.uses_graphs = device.type == "cuda" and decoder.network.lasts
         self.aside = torch.cuda.Stream() if self.uses_graphs else None  # type: ignore[no-untyped-call]
         self.graphs: dict[tuple[object, ...], Callable[[], None]] = {}
         self.pool = torch.cuda.graph_pool_handle() if self.uses_graphs else None  # memory that graphs share

@@ -96,7 +96,9 @@ class Run:
         file = self.samples_file(split, step)
         file.parent.mkdir(exist_ok=True)
         partial = file.with_suffix(".partial")
-        parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows], _schema()), partial)
+        whole = pyarrow.BufferOutputStream()
+        parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows], _schema()), whole)
+        partial.write_bytes(whole.getvalue())
         os.replace(partial, file)
 
     def recorded_grades(

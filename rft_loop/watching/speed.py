@@ -40,17 +40,16 @@ def speed(policy: Policy, clock: Clock, *, sampled: float, trained: float, devic
     takes 2 operations a weight and token for a forward pass and as many again for each of the two gradients of a
     backward pass (Kaplan et al. 2020, section 2.1), attention left out.
     """
-    peak = peak_flops(policy.device)
-    forward, backward = operations(policy)
-    phases = {"sample": (sampled, forward), "train": (trained, forward + backward)}
-    figures = {}
-    for (phase, (tokens, each)), lap in zip(phases.items(), ("sample", "update"), strict=True):
-        if not (tokens and clock.seconds(lap)):
-            continue
-        rate = tokens / clock.seconds(lap)
-        figures[f"tokens_per_second/{phase}"] = round(rate, 1)
-        if peak is not None:
-            figures[f"device_share/{phase}"] = round(rate * each / (peak * devices), 5)
+    rates = {
+        phase: tokens / clock.seconds(lap)
+        for phase, tokens, lap in (("sample", sampled, "sample"), ("train", trained, "update"))
+        if tokens and clock.seconds(lap)
+    }
+    figures = {f"tokens_per_second/{phase}": round(rate, 1) for phase, rate in rates.items()}
+    if (peak := peak_flops(policy.device)) is not None:
+        forward, backward = operations(policy)
+        each = {"sample": forward, "train": forward + backward}
+        figures |= {f"device_share/{name}": round(rates[name] * each[name] / (peak * devices), 5) for name in rates}
     return figures
 
 

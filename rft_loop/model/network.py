@@ -1,0 +1,258 @@
+"""Network: the layers of Llama-like models on the weights being trained, without transformers' modules around them.
+
+Rollouts are decoded with it and scored with it, so that sampler and trainer do the same arithmetic. Tokens may lie in
+any arrangement; the caller says how they attend to each other. Projections that go together are one matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from rft_loop.model.stack import Stack
+
+NORM_OFFSET = {"llama": 0.0, "mistral": 0.0, "qwen2": 0.0, "qwen3": 0.0, "gemma2": 1.0, "gemma3_text": 1.0}
+"""The model types that are known, with what their norms add to the weight (Gemma Team 2024, appendix)."""
+
+
+@dataclass
+class Layer:
+    """What one layer computes with; norms hold their final weight, None where the architecture has no such norm."""
+
+    qkv: Tensor
+    qkv_bias: Tensor | None
+    out: Tensor
+    out_bias: Tensor | None
+    gate_up: Tensor
+    down: Tensor
+    before_attention: Tensor
+    after_attention: Tensor | None
+    before_mlp: Tensor
+    after_mlp: Tensor | None
+    query_norm: Tensor | None
+    key_norm: Tensor | None
+    scale: float
+    soft_cap: float | None
+    window: int | None
+    rope: str
+    activation: Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Weights:
+    """What the network computes with; `norm` stands before the output projection `head`."""
+
+    embedding: Tensor
+    layers: list[Layer]
+    norm: Tensor
+    head: Tensor
+
+
+Hear: TypeAlias = Callable[[int, Layer, Tensor, Tensor, Tensor], Tensor]
+"""What tokens hear of each other, (..., hidden): of a layer's number, the layer, and (..., heads, width) queries, keys,
+values; of the latter two as many heads as are shared."""
+
+
+class Network:
+    """Hidden states and logits of tokens, each at a place of its own."""
+
+    def __init__(self, model: Any, dtype: torch.dtype, lasts: bool = True) -> None:
+        """`lasts`: it stays with the model, whose weights may then be moved to where they need not be copied.
+
+        Raises KeyError for a model type that is not known.
+        """
+        config = model.config
+        self.model, self.dtype, self.lasts = model, dtype, lasts
+        self.offset = NORM_OFFSET[config.model_type]
+        self.body = model.base_model
+        self.heads, self.shared = config.num_attention_heads, config.num_key_value_heads
+        self.width = self.body.layers[0].self_attn.head_dim
+        self.epsilon = config.rms_norm_eps
+        self.cap = getattr(config, "final_logit_softcapping", None)
+        self.recomputes = False  # whether a layer's activations are made again for the gradient (Chen et al. 2016)
+        self.ropes: dict[str, tuple[Tensor, Tensor]] = {}
+        first, last = self.body.embed_tokens, model.get_output_embeddings()
+        self.ends = {"embedding": self._stack(first), "norm": self._norm(self.body.norm)}
+        self.ends["head"] = self.ends["embedding"] if last.weight is first.weight else self._stack(last)
+        self.plans = [self._plan(layer) for layer in self.body.layers]
+        self.weights = self._weights(lambda stack: stack.whole)
+        self.windows = {layer.window for layer in self.weights.layers}
+
+    def reach(self, places: int) -> None:
+        """Make ready for rows of so many places, prompt and answer together."""
+        if not self.ropes or len(next(iter(self.ropes.values()))[0]) < places:
+            kinds = {layer.rope for layer in self.weights.layers}
+            self.ropes = {kind: self._rotations(kind, places) for kind in kinds}
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Take the weights as they now are; into the same tensors, which graphs may read."""
+        for plan in (self.ends, *self.plans):
+            for part in plan.values():
+                if isinstance(part, Stack):
+                    part.renew()
+
+    def live(self) -> Weights:
+        """The weights with a gradient that goes to the model's own."""
+        return self._weights(Stack.live)
+
+    def masks(self, apart: Tensor) -> dict[int | None, Tensor]:
+        """What is added to the scores of keys that lie `apart` (..., queries, keys) places back, by layers' windows.
+
+        0 from the own place to the window's end (Beltagy et al. 2020), else -inf; for the queries of one key's heads
+        one after another, (rows or 1, 1, heads x queries, keys).
+        """
+        found = {}
+        for window in self.windows:
+            far = apart < 0 if window is None else (apart < 0) | (apart >= window)
+            mask = torch.where(far, -torch.inf, 0.0).to(self.dtype)
+            copies = self.heads // self.shared if mask.shape[1] > 1 else 1  # one query's mask serves all heads
+            found[window] = mask.repeat(1, copies, 1)[:, None]
+        return found
+
+    def all_at_once(self, apart: Tensor) -> Hear:
+        """How tokens hear each other that are one sequence to the arithmetic, `apart` (tokens, tokens) places."""
+        masks = self.masks(apart[None])
+
+        def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            key, value = (side.transpose(0, 1)[None] for side in (key, value))
+            return attention(query[None], key, value, masks[layer.window], layer)[0]
+
+        return hear
+
+    def hidden(self, weights: Weights, tokens: Tensor, places: Tensor, hear: Hear) -> Tensor:
+        """Tokens (...,) at their places through every layer and the last norm, (..., hidden)."""
+        turns = {
+            kind: (cos[places][..., None, :], sin[places][..., None, :]) for kind, (cos, sin) in self.ropes.items()
+        }
+        x = F.embedding(tokens, weights.embedding, self.body.embed_tokens.padding_idx).float()
+        if (factor := getattr(self.body.embed_tokens, "embed_scale", None)) is not None:
+            x = x * factor.to(x.dtype)
+        for number, layer in enumerate(weights.layers):
+            through = partial(self._through, layer, turns[layer.rope], partial(hear, number, layer))
+            if self.recomputes and torch.is_grad_enabled():
+                x = checkpoint(through, x, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = through(x)
+        return self._normed(x, weights.norm)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Of hidden states, (..., vocabulary) in float32; without a gradient."""
+        logits = F.linear(hidden, self.weights.head).float()
+        return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
+
+    def _through(
+        self, layer: Layer, turns: tuple[Tensor, Tensor], hear: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor
+    ) -> Tensor:
+        """One layer."""
+        qkv = F.linear(self._normed(x, layer.before_attention), layer.qkv, layer.qkv_bias)
+        heard = hear(*self._turned(qkv, layer, turns))
+        x = x + self._normed(F.linear(heard, layer.out, layer.out_bias), layer.after_attention)
+        gate, up = F.linear(self._normed(x, layer.before_mlp), layer.gate_up).chunk(2, -1)
+        return x + self._normed(F.linear(layer.activation(gate) * up, layer.down), layer.after_mlp)
+
+    def _turned(self, qkv: Tensor, layer: Layer, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries and keys turned by their places (Su et al. 2021), and values; (..., heads, head width) each."""
+        qkv = qkv.view(*qkv.shape[:-1], -1, self.width)
+        both, value = torch.split(qkv, [self.heads + self.shared, self.shared], -2)
+        if layer.query_norm is not None:
+            query, key = torch.split(both, [self.heads, self.shared], -2)
+            both = torch.cat([self._normed(query, layer.query_norm), self._normed(key, layer.key_norm)], -2)
+        cos, sin = turns
+        turned = (both * cos + both.roll(self.width // 2, -1) * sin).to(self.dtype)
+        query, key = torch.split(turned, [self.heads, self.shared], -2)
+        return query, key, value
+
+    def _normed(self, x: Tensor, weight: Tensor | None) -> Tensor:
+        """In float32, as the sum of the layers is kept, whatever the products are computed in."""
+        return x if weight is None else F.rms_norm(x.float(), weight.shape, weight, self.epsilon).to(self.dtype)
+
+    def _weights(self, take: Callable[[Stack], Tensor]) -> Weights:
+        def taken(plan: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: take(part) if isinstance(part, Stack) else part for name, part in plan.items()}
+
+        return Weights(layers=[Layer(**taken(plan)) for plan in self.plans], **taken(self.ends))
+
+    def _plan(self, layer: Any) -> dict[str, Any]:
+        """What a `Layer` is made of, its weights as stacks."""
+        attention, mlp = layer.self_attn, layer.mlp
+        four = hasattr(layer, "pre_feedforward_layernorm")
+        qkv = (attention.q_proj, attention.k_proj, attention.v_proj)
+        return {
+            "qkv": self._stack(*qkv),
+            "qkv_bias": None if qkv[0].bias is None else self._stack(*qkv, name="bias"),
+            "out": self._stack(attention.o_proj),
+            "out_bias": None if attention.o_proj.bias is None else self._stack(attention.o_proj, name="bias"),
+            "gate_up": self._stack(mlp.gate_proj, mlp.up_proj),
+            "down": self._stack(mlp.down_proj),
+            "before_attention": self._norm(layer.input_layernorm),
+            "after_attention": self._norm(layer.post_attention_layernorm) if four else None,
+            "before_mlp": self._norm(layer.pre_feedforward_layernorm if four else layer.post_attention_layernorm),
+            "after_mlp": self._norm(layer.post_feedforward_layernorm) if four else None,
+            "query_norm": self._norm(attention.q_norm) if hasattr(attention, "q_norm") else None,
+            "key_norm": self._norm(attention.k_norm) if hasattr(attention, "k_norm") else None,
+            "scale": attention.scaling,
+            "soft_cap": getattr(attention, "attn_logit_softcapping", None),
+            "window": self._window(attention),
+            "rope": attention.layer_type if self.model.config.model_type == "gemma3_text" else "",
+            "activation": mlp.act_fn,
+        }
+
+    def _stack(self, *layers: nn.Module, name: str = "weight") -> Stack:
+        return Stack(layers, name, self.dtype, 0.0, self.lasts)
+
+    def _norm(self, norm: nn.Module) -> Stack:
+        return Stack((norm,), "weight", torch.float32, self.offset, self.lasts)
+
+    def _window(self, attention: Any) -> int | None:
+        own = getattr(attention, "sliding_window", None)
+        return own if self.model.config.model_type != "mistral" else self.model.config.sliding_window
+
+    def _rotations(self, kind: str, places: int) -> tuple[Tensor, Tensor]:
+        """cos and sin of every place, (places, head width); the sign of the turn is in sin."""
+        options = {"layer_type": kind} if kind else {}
+        with torch.inference_mode(False), torch.no_grad():  # what is made here serves training too
+            where = torch.arange(places, device=self.model.device)[None]
+            like = torch.zeros((), device=self.model.device)
+            cos, sin = (found[0] for found in self.body.rotary_emb(like, where, **options))
+            half = self.width // 2
+            return cos, torch.cat([-sin[:, :half], sin[:, half:]], -1)
+
+
+def network_of(model: Any, dtype: torch.dtype, lasts: bool = True) -> Network | None:
+    """The network of a model, if there is one that gives the model's own logits: tried on a few tokens."""
+    if getattr(model.config, "model_type", None) not in NORM_OFFSET:
+        return None
+    with torch.inference_mode(False), torch.no_grad():  # what is made here serves training too
+        network = Network(model, dtype, lasts)
+        network.reach(4)
+        places = torch.arange(4, device=model.device)
+        ids = places % model.config.vocab_size
+        wanted = model(input_ids=ids[None], use_cache=False).logits[0].float()
+        hear = network.all_at_once(places[:, None] - places)
+        found = network.logits(network.hidden(network.weights, ids, places, hear))
+    loose = 1e-3 if dtype == torch.float32 else 5e-2
+    return network if float((found - wanted).abs().max()) <= loose * float(wanted.abs().max() + 1) else None
+
+
+def attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, layer: Layer) -> Tensor:
+    """Queries (rows, places, heads, width) over keys and values (rows, shared heads, places, width): (..., hidden).
+
+    Queries that share a head's keys stand where a longer sequence would, so that no key is repeated.
+    """
+    rows, places, heads, width = query.shape
+    shared = keys.shape[1]
+    query = query.view(rows, places, shared, -1, width).permute(0, 2, 3, 1, 4).reshape(rows, shared, -1, width)
+    if layer.soft_cap is None:
+        heard = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=layer.scale)
+    else:
+        scores = layer.soft_cap * torch.tanh(query @ keys.transpose(-1, -2) * layer.scale / layer.soft_cap)
+        heard = torch.softmax((scores + mask).float(), -1).to(values.dtype) @ values
+    return heard.view(rows, heads, places, width).transpose(1, 2).reshape(rows, places, -1)
