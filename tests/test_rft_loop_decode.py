@@ -20,32 +20,10 @@ from rft_loop.sampling.choose import Choice, truncated
 from rft_loop.sampling.decode import sample
 from rft_loop.sampling.rollout import Rollout
 from rft_loop.sampling.slots import Slots
+from tests.families import KNOWN, UNEVEN, families, known
 
 PAD, END = 0, 1
-LETTERS = range(8, 25)
-# Decoders that share nothing but the cache's interface: rotary or learned positions, grouped heads, sliding windows.
-FAMILIES: list[dict[str, Any]] = [
-    {"family": "llama", "num_key_value_heads": 2},
-    {"family": "qwen2", "num_key_value_heads": 2},
-    {"family": "gpt_neox"},
-    {"family": "gpt2"},
-    {"family": "mistral", "num_key_value_heads": 2, "sliding_window": 6},
-    {"family": "qwen3", "num_key_value_heads": 2, "head_dim": 8},
-    {"family": "gemma2", "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 6, "final_logit_softcapping": 3.0},
-    {"family": "gemma3_text", "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 6},
-    {"family": "granite", "num_key_value_heads": 2, "logits_scaling": 2.0},
-    {"family": "mamba", "state_size": 4, "conv_kernel": 3},
-]
 MakePolicy = Callable[..., Policy]
-families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: str(family["family"]))
-
-
-def prompts(*lengths: int, seed: int = 0) -> list[list[int]]:
-    draws = random.Random(seed)
-    return [[5, *draws.choices(LETTERS, k=length - 2), 6] for length in lengths]
-
-
-UNEVEN = prompts(12, 3, 7, 2, 20, 7)
 
 
 def draw(policy: Policy, asked: Sequence[Sequence[int]] = UNEVEN, **options: Any) -> list[Rollout]:
@@ -272,10 +250,6 @@ def test_one_new_token_is_enough(tiny_policy: MakePolicy, temperature: float) ->
     assert score(policy, rollouts, 1.0).logprobs.shape == (len(rollouts), 1)
 
 
-KNOWN = [family for family in FAMILIES if family["family"] in NORM_OFFSET]
-known = pytest.mark.parametrize("family", KNOWN, ids=lambda family: str(family["family"]))
-
-
 def drawn(policy: Policy, asked: Sequence[Sequence[int]] = UNEVEN, **options: Any) -> list[tuple[int, ...]]:
     return [rollout.tokens for rollout in draw(policy, asked, **options)]
 
@@ -385,7 +359,7 @@ def test_rows_rounded_up_for_a_recorded_graph_change_nothing(
     @contextmanager
     def record(graph: Any, pool: Any) -> Iterator[None]:
         tensors = [value for value in vars(slots).values() if isinstance(value, torch.Tensor)]
-        tensors += [*slots.cache.keys, *slots.cache.values]
+        tensors += slots.cache
         before = [tensor.clone() for tensor in tensors]
         yield
         for tensor, was in zip(tensors, before, strict=True):
@@ -414,7 +388,7 @@ def test_rows_rounded_up_for_a_recorded_graph_change_nothing(
             tokens, _, lengths = slots.run(UNEVEN, 3, choice)
             found = [tuple(row[:length]) for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)]
             assert found == drawn(policy)
-            assert all(side.isfinite().all() for side in (*slots.cache.keys, *slots.cache.values))
+            assert all(layer.isfinite().all() for layer in slots.cache)
     assert len(recorded) == len(set(recorded)) > 2  # each size once, in both runs
     assert {rows for rows, _ in recorded} <= {1, 2, 4, 8, 9}
 

@@ -51,17 +51,18 @@ def _row_by_row(network: Network, asked: Tensor, answered: Tensor, owner: Tensor
     """Prompts hear themselves; each answer hears its prompt and itself, `apart` (answers, tokens, both) places."""
     device = network.model.device
     prompts, answers = _Padding(asked.to(device)), _Padding(answered.to(device))
-    along = torch.arange(asked.shape[1], device=device)
-    own, both = network.masks((along[:, None] - along)[None]), network.masks(apart.to(device))
+    in_order, both = network.in_order(asked.shape[1]), network.masks(apart.to(device))
     owner, count = owner.to(device), len(prompts.at)
 
     def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         q, k, v = (prompts.padded(side[:count]) for side in (query, key, value))
-        heard = prompts.packed(attention(q, k.transpose(1, 2), v.transpose(1, 2), own[layer.window], layer))
+        heard = prompts.packed(in_order(layer, q, k, v))
         if not len(answers.at):
             return heard
         q, *later = (answers.padded(side[count:]) for side in (query, key, value))
-        k, v = (torch.cat([_taken(side, owner), new], 1).transpose(1, 2) for side, new in zip((k, v), later, strict=True))
+        k, v = (
+            torch.cat([_taken(side, owner), new], 1).transpose(1, 2) for side, new in zip((k, v), later, strict=True)
+        )
         return torch.cat([heard, answers.packed(attention(q, k, v, both[layer.window], layer))])
 
     return hear

@@ -62,8 +62,7 @@ def score(
     prompts = list(dict.fromkeys(rollout.prompt for rollout in rollouts))
     position = {prompt: index for index, prompt in enumerate(prompts)}
     owner = torch.tensor([position[rollout.prompt] for rollout in rollouts])
-    lengths = torch.tensor([len(rollout.tokens) for rollout in rollouts])
-    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    mask = present(rollouts)
     chosen = torch.tensor([token for rollout in rollouts for token in rollout.tokens])
     tokens = torch.zeros(mask.shape, dtype=torch.long).masked_scatter(mask, chosen)
 
@@ -76,6 +75,12 @@ def score(
         found = token_logprobs(policy.head, hidden, chosen, temperature, learn_entropy, top_k, top_p)
     logprobs, entropy = (torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, value) for value in found)
     return Scored(logprobs, entropy, tokens, mask)
+
+
+def present(rollouts: Sequence[Rollout]) -> Tensor:
+    """Where each rollout has a token, (rollouts, tokens)."""
+    lengths = torch.tensor([len(rollout.tokens) for rollout in rollouts])
+    return torch.arange(int(lengths.max())) < lengths[:, None]
 
 
 @torch.no_grad()
@@ -179,12 +184,10 @@ class _Part:
     ) -> None:
         self.policy, self.rollouts, self.recipe = policy, rollouts, recipe
         self.advantages = torch.tensor(advantages, device=policy.device)
-        width = max(len(rollout.tokens) for rollout in rollouts)
-        self.weights = weights[:, :width].to(policy.device)
-        self.sampled = torch.zeros(len(rollouts), width)
-        for row, rollout in enumerate(rollouts):
-            self.sampled[row, : len(rollout.logprobs)] = torch.tensor(rollout.logprobs)
-        self.sampled = self.sampled.to(policy.device)
+        there = present(rollouts)
+        drawn = torch.tensor([logprob for rollout in rollouts for logprob in rollout.logprobs])
+        self.weights = weights[:, : there.shape[1]].to(policy.device)
+        self.sampled = torch.zeros(there.shape).masked_scatter(there, drawn).to(policy.device)
         self.reference: Tensor | None = None
         if reference is not None:
             with torch.no_grad(), whole(reference):

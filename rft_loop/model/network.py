@@ -113,8 +113,9 @@ class Network:
         for window in self.windows:
             far = apart < 0 if window is None else (apart < 0) | (apart >= window)
             mask = torch.where(far, -torch.inf, 0.0).to(self.dtype)
-            copies = self.heads // self.shared if mask.shape[1] > 1 else 1  # one query's mask serves all heads
-            found[window] = mask.repeat(1, copies, 1)[:, None]
+            if mask.shape[1] > 1:  # one query's serves all heads
+                mask = mask.repeat(1, self.heads // self.shared, 1)
+            found[window] = mask[:, None]
         return found
 
     def all_at_once(self, apart: Tensor) -> Hear:
@@ -126,6 +127,26 @@ class Network:
             return attention(query[None], key, value, masks[layer.window], layer)[0]
 
         return hear
+
+    def in_order(self, places: int) -> Callable[[Layer, Tensor, Tensor, Tensor], Tensor]:
+        """How rows of so many tokens each hear what stands before: of (rows, places, heads, width), (..., hidden).
+
+        Without a mask where none is needed: for long prompts it would be the largest thing in memory.
+        """
+        along = torch.arange(places, device=self.model.device)
+        narrow = any(window is not None and window < places for window in self.windows)
+        capped = any(layer.soft_cap is not None for layer in self.weights.layers)
+        masks = self.masks((along[:, None] - along)[None]) if narrow or capped else {}
+
+        def heard(layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            if layer.soft_cap is not None or (layer.window or places) < places:
+                return attention(query, key.transpose(1, 2), value.transpose(1, 2), masks[layer.window], layer)
+            key, value = (side.repeat_interleave(self.heads // self.shared, 2) for side in (key, value))
+            query, key, value = (side.transpose(1, 2) for side in (query, key, value))
+            found = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=layer.scale)
+            return found.transpose(1, 2).flatten(2)
+
+        return heard
 
     def hidden(self, weights: Weights, tokens: Tensor, places: Tensor, hear: Hear) -> Tensor:
         """Tokens (...,) at their places through every layer and the last norm, (..., hidden)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,11 +13,8 @@ if TYPE_CHECKING:
     from rft_loop.sampling.slots import Slots
 
 
-class Cache(NamedTuple):
-    """Keys and values of every layer, (rows, heads, places, head width) each."""
-
-    keys: list[Tensor]
-    values: list[Tensor]
+Cache: TypeAlias = list[Tensor]
+"""Of each layer keys and values, (rows, 2, heads, places, head width)."""
 
 
 class Decoder:
@@ -30,9 +27,8 @@ class Decoder:
     def cache(self, rows: int, places: int) -> Cache:
         """An empty cache."""
         net = self.network
-        shape, device = (rows, net.shared, places, net.width), net.model.device
-        sides = [[torch.zeros(shape, dtype=net.dtype, device=device) for _ in net.weights.layers] for _ in range(2)]
-        return Cache(*sides)
+        shape = (rows, 2, net.shared, places, net.width)
+        return [torch.zeros(shape, dtype=net.dtype, device=net.model.device) for _ in net.weights.layers]
 
     def logits(self, tokens: Tensor, places: Tensor, cache: Cache, length: int) -> Tensor:
         """Logits after one more token of each row, (rows, vocabulary) in float32; its keys and values are put in place.
@@ -45,9 +41,8 @@ class Decoder:
         masks = net.masks(apart[:, None])
 
         def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            keys, values = cache.keys[number], cache.values[number]
-            keys[rows, :, places], values[rows, :, places] = key, value
-            keys, values = keys[: len(tokens), :, :length], values[: len(tokens), :, :length]
+            cache[number][rows, :, :, places] = torch.stack([key, value], 1)
+            keys, values = cache[number][: len(tokens), :, :, :length].unbind(1)
             return attention(query[:, None], keys, values, masks[layer.window], layer)[:, 0]
 
         return net.logits(net.hidden(net.weights, tokens, places, hear))
@@ -60,15 +55,13 @@ class Decoder:
         """
         net = self.network
         prompts, width = ids.shape
-        places = torch.arange(width, device=ids.device)
-        masks = net.masks((places[:, None] - places)[None])
+        places, heard = torch.arange(width, device=ids.device), net.in_order(width)
         rows = slice(start, start + prompts * copies)
 
         def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            key, value = (side.transpose(1, 2) for side in (key, value))
-            cache.keys[number][rows, :, :width] = key.repeat_interleave(copies, 0)
-            cache.values[number][rows, :, :width] = value.repeat_interleave(copies, 0)
-            return attention(query, key, value, masks[layer.window], layer)
+            both = torch.stack([key, value], 1).transpose(2, 3)
+            cache[number][rows, :, :, :width] = both.repeat_interleave(copies, 0)
+            return heard(layer, query, key, value)
 
         hidden = net.hidden(net.weights, ids, places, hear)
         return net.logits(hidden[torch.arange(prompts, device=ids.device), lengths - 1])

@@ -37,9 +37,11 @@ class Slots:
         self.bucket = bucket or LENGTH_BUCKET.get(device.type, 1)
         self.places = _up(places + self.stride, self.bucket)
         decoder.network.reach(self.places)
+        self.ropes = decoder.network.ropes  # held on to: training may ask for longer ones, and graphs read these
         self.cache = decoder.cache(rows, self.places)
         # Of each row: its rollout, its last token, that token's place, its number of tokens, whether it has ended.
-        self.owner, self.token, self.place, self.count = torch.zeros(4, rows, dtype=torch.long, device=device)
+        self.states = torch.zeros(4, rows, dtype=torch.long, device=device)
+        self.owner, self.token, self.place, self.count = self.states
         self.ended = torch.ones(rows, dtype=torch.bool, device=device)
         self.most = torch.zeros((), dtype=torch.long, device=device)  # tokens of an answer
         # Of each step between two looks: random numbers, and what was chosen, with its number in the answer.
@@ -130,18 +132,16 @@ class Slots:
         ended = self.ended[:live].tolist()
         if not any(ended):
             return
-        gone = self.ended[:live]
-        self.lengths[self.owner[:live][gone]] = self.count[:live][gone]
+        self.lengths[self.owner[:live]] = self.count[:live]  # of those that go on, for the time being
         left = live - sum(ended)
         holes = [row for row in range(left) if ended[row]]
         movers = [row for row in range(left, live) if not ended[row]]
         if holes:
             to, source = (torch.tensor(rows, device=self.ends.device) for rows in (holes, movers))
-            for state in (self.owner, self.token, self.place, self.count, self.ended):
-                state[to] = state[source]
+            self.states[:, to], self.ended[to] = self.states[:, source], self.ended[source]
             length = max(self.reached) + 1
-            for side in (*self.cache.keys, *self.cache.values):
-                side[to, :, :length] = side[source, :, :length]
+            for layer in self.cache:
+                layer[to, ..., :length, :] = layer[source, ..., :length, :]
             for hole, mover in zip(holes, movers, strict=True):
                 self.reached[hole] = self.reached[mover]
         self.ended[left:live] = True

@@ -96,9 +96,9 @@ class Run:
         file = self.samples_file(split, step)
         file.parent.mkdir(exist_ok=True)
         partial = file.with_suffix(".partial")
-        whole = pyarrow.BufferOutputStream()
-        parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows], _schema()), whole)
-        partial.write_bytes(whole.getvalue())
+        table = pyarrow.Table.from_pylist([dict(row) for row in rows], _schema())
+        # Neither pays for a few hundred rows: without them a part is as large, and written in two thirds of the time.
+        parquet.write_table(table, partial, use_dictionary=False, write_statistics=False)
         os.replace(partial, file)
 
     def recorded_grades(

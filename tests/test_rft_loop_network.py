@@ -1,0 +1,160 @@
+"""The network that samples and scores, beside transformers' own modules on the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rft_loop.learning import packed
+from rft_loop.learning.optimizer import make_optimizer
+from rft_loop.learning.update import score, update
+from rft_loop.model.policy import Policy, load_pretrained
+from rft_loop.model.stack import Stack
+from rft_loop.recipe import recipe_from
+from rft_loop.sampling.decode import sample
+from rft_loop.sampling.rollout import Rollout
+from tests.families import UNEVEN, known
+
+MakePolicy = Callable[..., Policy]
+arranged = pytest.mark.parametrize("at_once", [0, 10**6], ids=["row by row", "all at once"])
+
+
+def draw(policy: Policy, **options: Any) -> list[Rollout]:
+    """Uneven answers to uneven prompts, one of them cut short to a single token."""
+    found = sample(policy, UNEVEN, per_prompt=3, max_new_tokens=20, temperature=1.0, seed=1)
+    short = replace(found[4], tokens=found[4].tokens[:1], logprobs=found[4].logprobs[:1])
+    return [*found[:4], short, *found[5:]]
+
+
+def through_transformers(policy: Policy) -> Policy:
+    """The same weights, trained as a model is whose architecture the network does not know."""
+    twin = replace(policy)
+    vars(twin)["network"] = None
+    return twin
+
+
+def scored(policy: Policy, rollouts: list[Rollout]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probs, and the gradient of their sum weighed by place; the pad token's row of the embedding left out."""
+    policy.model.zero_grad(set_to_none=True)
+    found = score(policy, rollouts, 0.7)
+    weights = torch.linspace(-1, 1, int(found.mask.sum()))
+    (found.logprobs[found.mask] * weights).sum().backward()
+    return found.logprobs[found.mask].detach(), torch.cat([weight.grad.flatten() for weight in policy.trained])
+
+
+@known
+@arranged
+def test_it_scores_and_teaches_as_transformers_does(
+    tiny_policy: MakePolicy, family: dict[str, Any], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "ALL_AT_ONCE", at_once)
+    policy = tiny_policy(**family)
+    rollouts = draw(policy)
+    assert policy.scorer is not None
+    logprobs, gradient = scored(policy, rollouts)
+    theirs, wanted = scored(through_transformers(policy), rollouts)
+    torch.testing.assert_close(logprobs, theirs, atol=1e-5, rtol=0)
+    assert float((gradient - wanted).norm() / wanted.norm()) < 1e-5
+
+
+@arranged
+def test_answers_of_one_token_each_need_nothing_run_but_their_prompts(
+    tiny_policy: MakePolicy, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "ALL_AT_ONCE", at_once)
+    policy = tiny_policy()
+    rollouts = [replace(each, tokens=each.tokens[:1], logprobs=each.logprobs[:1]) for each in draw(policy)]
+    logprobs, gradient = scored(policy, rollouts)
+    theirs, wanted = scored(through_transformers(policy), rollouts)
+    torch.testing.assert_close(logprobs, theirs, atol=1e-5, rtol=0)
+    assert float((gradient - wanted).norm() / wanted.norm()) < 1e-5
+
+
+@arranged
+def test_a_gradient_is_the_same_to_the_last_bit_each_time_on_two_threads(
+    tiny_policy: MakePolicy, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prompt's keys and its last state are used by each of its answers; their gradients are added up in one order."""
+    monkeypatch.setattr(packed, "ALL_AT_ONCE", at_once)
+    policy = tiny_policy(hidden_size=128, num_key_value_heads=2)
+    rollouts = sample(policy, UNEVEN, per_prompt=16, max_new_tokens=20, temperature=1.0, seed=1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first, *others = (scored(policy, rollouts)[1] for _ in range(20))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(first, other) for other in others)
+
+
+def stacks(policy: Policy) -> list[Stack]:
+    assert policy.network is not None
+    parts = [part for plan in (policy.network.ends, *policy.network.plans) for part in plan.values()]
+    return [part for part in parts if isinstance(part, Stack)]
+
+
+@known
+def test_in_float32_no_matrix_is_held_twice_and_an_update_moves_it_in_place(
+    tiny_policy: MakePolicy, family: dict[str, Any]
+) -> None:
+    policy = tiny_policy(**family)
+    held = {weight.untyped_storage().data_ptr() for weight in policy.model.parameters() if weight.ndim > 1}
+    matrices = [stack for stack in stacks(policy) if stack.whole.ndim > 1]
+    held = {weight.untyped_storage().data_ptr() for weight in policy.model.parameters() if weight.ndim > 1}
+    assert {stack.whole.untyped_storage().data_ptr() for stack in matrices} == held
+    spec = recipe_from({"model": "m", "train": "t", "validation": "v", "grader": "g"}, "test")
+    rollouts = draw(policy)
+    advantages = [(-1.0) ** place for place in range(len(rollouts))]
+    for _ in range(2):
+        update(policy, make_optimizer(policy, spec), rollouts, advantages, spec, 1e-2)
+    torch.testing.assert_close(
+        score(policy, rollouts, 1.0).logprobs, score(through_transformers(policy), rollouts, 1.0).logprobs,
+        atol=1e-5, rtol=0,
+    )  # fmt: skip
+    drawn = draw(policy)
+    theirs = score(through_transformers(policy), drawn, 1.0)
+    for row, rollout in enumerate(drawn):
+        wanted = theirs.logprobs[row, : len(rollout.tokens)].detach()
+        torch.testing.assert_close(torch.tensor(rollout.logprobs), wanted, atol=1e-5, rtol=0)
+
+
+@known
+def test_weights_that_lie_in_one_another_are_saved_and_loaded_like_any(
+    tiny_policy: MakePolicy, family: dict[str, Any], tmp_path: Path
+) -> None:
+    policy = tiny_policy(**family)
+    before = {name: weight.detach().clone() for name, weight in policy.model.named_parameters()}
+    assert policy.network is not None
+    policy.model.save_pretrained(tmp_path)
+    policy.tokenizer.save_pretrained(tmp_path)
+    after = load_pretrained(str(tmp_path), torch.device("cpu"))
+    assert after.network is not None
+    for name, weight in after.model.named_parameters():
+        assert torch.equal(weight, before[name]), name
+
+
+@known
+def test_in_bfloat16_the_gradient_comes_to_the_float32_weights(tiny_policy: MakePolicy, family: dict[str, Any]) -> None:
+    policy = replace(tiny_policy(**family), precision="bfloat16")
+    rollouts = draw(policy)
+    _, gradient = scored(policy, rollouts)
+    _, wanted = scored(through_transformers(policy), rollouts)
+    _, exact = scored(replace(policy, precision="float32"), rollouts)
+    assert gradient.dtype == torch.float32
+    error, theirs = ((each - exact).norm() / exact.norm() for each in (gradient, wanted))
+    assert float(error) < max(0.05, 1.5 * float(theirs))
+
+
+def test_rounded_weights_follow_the_weights(tiny_policy: MakePolicy) -> None:
+    policy = replace(tiny_policy(), precision="bfloat16")
+    rollouts = draw(policy)
+    before = score(policy, rollouts, 1.0).logprobs.detach()
+    with torch.no_grad():
+        for weight in policy.model.parameters():
+            weight.mul_(1.2)
+    assert not torch.allclose(score(policy, rollouts, 1.0).logprobs.detach(), before, atol=1e-2)
