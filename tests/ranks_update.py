@@ -61,7 +61,7 @@ def updated(
     chance = random.Random(seed)
     advantages = [chance.choice([0.0, chance.uniform(-2, 2)]) for _ in rollouts]
     trained = [chance.random() < 0.8 for _ in rollouts]
-    from conftest import make_tiny_policy
+    from tests.conftest import make_tiny_policy
 
     reference = make_tiny_policy(seed=5)
     if isinstance(policy, ShardedPolicy):
@@ -93,7 +93,7 @@ def difference(found: torch.Tensor, wanted: torch.Tensor) -> float:
 
 
 def main() -> None:
-    from conftest import make_tiny_policy
+    from tests.conftest import make_tiny_policy
 
     torch.set_num_threads(1)
     worst = {"gradient": 0.0, "weights": 0.0, "stats": 0.0}

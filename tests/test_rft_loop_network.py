@@ -39,12 +39,13 @@ def through_transformers(policy: Policy) -> Policy:
 
 
 def scored(policy: Policy, rollouts: list[Rollout]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probs, and the gradient of their sum weighed by place; the pad token's row of the embedding left out."""
+    """Log-probs, and the gradient of their sum weighed by place."""
     policy.model.zero_grad(set_to_none=True)
     found = score(policy, rollouts, 0.7)
     weights = torch.linspace(-1, 1, int(found.mask.sum()))
-    (found.logprobs[found.mask] * weights).sum().backward()
-    return found.logprobs[found.mask].detach(), torch.cat([weight.grad.flatten() for weight in policy.trained])
+    (found.logprobs[found.mask] * weights).sum().backward()  # type: ignore[no-untyped-call]
+    gradients = [weight.grad.flatten() for weight in policy.trained if weight.grad is not None]
+    return found.logprobs[found.mask].detach(), torch.cat(gradients)
 
 
 @known
@@ -103,7 +104,6 @@ def test_in_float32_no_matrix_is_held_twice_and_an_update_moves_it_in_place(
     tiny_policy: MakePolicy, family: dict[str, Any]
 ) -> None:
     policy = tiny_policy(**family)
-    held = {weight.untyped_storage().data_ptr() for weight in policy.model.parameters() if weight.ndim > 1}
     matrices = [stack for stack in stacks(policy) if stack.whole.ndim > 1]
     held = {weight.untyped_storage().data_ptr() for weight in policy.model.parameters() if weight.ndim > 1}
     assert {stack.whole.untyped_storage().data_ptr() for stack in matrices} == held
