@@ -93,7 +93,8 @@ def learn(
     optimizer.zero_grad(set_to_none=True)
     rollouts = [_written(pair) for pair in batch]
     mine = shares(rollouts, range(len(rollouts)), ranks.world)[ranks.rank]
-    parts = micro_batches(rollouts, mine, recipe.micro_batch_rows, recipe.micro_batch_tokens)
+    packed = policy.scorer is not None
+    parts = micro_batches(rollouts, mine, recipe.micro_batch_rows, recipe.micro_batch_tokens, packed)
     # Sharded weights are run equally often by all ranks: one with fewer parts runs some of weight 0.
     missing = int(ranks.largest(len(parts))) - len(parts) if isinstance(policy, ShardedPolicy) else 0
     weights = [1 / sum(len(rollout.tokens) for rollout in rollouts)] * len(parts) + [0.0] * missing

@@ -13,9 +13,11 @@ import torch
 from rft_loop.learning import packed
 from rft_loop.learning.optimizer import make_optimizer
 from rft_loop.learning.update import score, update
+from rft_loop.model.adapter import add_adapter
+from rft_loop.model.base import Base
 from rft_loop.model.policy import Policy, load_pretrained
-from rft_loop.model.stack import Stack
-from rft_loop.recipe import recipe_from
+from rft_loop.model.recompute import recompute_layers
+from rft_loop.recipe import Lora, recipe_from
 from rft_loop.sampling.decode import sample
 from rft_loop.sampling.rollout import Rollout
 from tests.families import UNEVEN, known
@@ -93,18 +95,13 @@ def test_a_gradient_is_the_same_to_the_last_bit_each_time_on_two_threads(
     assert all(torch.equal(first, other) for other in others)
 
 
-def stacks(policy: Policy) -> list[Stack]:
-    assert policy.network is not None
-    parts = [part for plan in (policy.network.ends, *policy.network.plans) for part in plan.values()]
-    return [part for part in parts if isinstance(part, Stack)]
-
-
 @known
 def test_in_float32_no_matrix_is_held_twice_and_an_update_moves_it_in_place(
     tiny_policy: MakePolicy, family: dict[str, Any]
 ) -> None:
     policy = tiny_policy(**family)
-    matrices = [stack for stack in stacks(policy) if stack.whole.ndim > 1]
+    assert policy.network is not None
+    matrices = [stack for stack in policy.network.stacks() if stack.whole.ndim > 1]
     held = {weight.untyped_storage().data_ptr() for weight in policy.model.parameters() if weight.ndim > 1}
     assert {stack.whole.untyped_storage().data_ptr() for stack in matrices} == held
     spec = recipe_from({"model": "m", "train": "t", "validation": "v", "grader": "g"}, "test")
@@ -148,6 +145,54 @@ def test_in_bfloat16_the_gradient_comes_to_the_float32_weights(tiny_policy: Make
     assert gradient.dtype == torch.float32
     error, theirs = ((each - exact).norm() / exact.norm() for each in (gradient, wanted))
     assert float(error) < max(0.05, 1.5 * float(theirs))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_in_bfloat16_a_frequent_token_s_embedding_learns_as_in_float32(tiny_policy: MakePolicy, tied: bool) -> None:
+    policy = replace(tiny_policy(tie_word_embeddings=tied), precision="bfloat16")
+    long = [Rollout((5, 9, 6), (10, 11, 10, 10) * 25, (0.0,) * 100, "length", "") for _ in range(8)]
+    gradients = []
+    for precision in ("bfloat16", "float32"):
+        scored(replace(policy, precision=precision), long)
+        gradients.append(policy.model.get_input_embeddings().weight.grad.clone())
+    assert float((gradients[0] - gradients[1]).norm() / gradients[1].norm()) < 0.05
+
+
+def test_a_weight_that_the_network_does_not_know_is_trained_through_transformers(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy(mlp_bias=True)
+    assert policy.network is None
+    scored(policy, draw(policy))
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in policy.trained)
+
+
+def test_rotations_that_depend_on_a_row_s_length_are_left_to_transformers(tiny_policy: MakePolicy) -> None:
+    scaled = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+    assert tiny_policy(rope_parameters=scaled).network is None
+    assert tiny_policy(rope_parameters=scaled | {"rope_type": "linear"}).network is not None
+
+
+def test_tables_of_rotations_that_were_outgrown_stay_for_graphs_that_read_them(tiny_policy: MakePolicy) -> None:
+    network = tiny_policy().network
+    assert network is not None
+    first = network.ropes
+    for places in (20, 50, 60):
+        network.reach(places)
+    assert any(table is first for table in network.outgrown)
+    assert len(network.outgrown) <= 4  # they double
+    assert all(len(cos) >= 60 for cos, _ in network.ropes.values())
+
+
+def test_recomputing_layers_builds_no_network_that_nothing_would_read(tiny_policy: MakePolicy) -> None:
+    """It would be a second copy of the weights: beneath split ones, or of an adapter's sum while a server samples."""
+    split, adapted, plain = tiny_policy(), tiny_policy(), tiny_policy()
+    add_adapter(adapted.model, Lora(rank=2), Base("unused"), seed=0)
+    recompute_layers(split, to_be_sharded=True)
+    recompute_layers(adapted)
+    recompute_layers(plain)
+    assert "network" not in vars(split)
+    assert "network" not in vars(adapted)
+    assert plain.scorer is not None
+    assert plain.scorer.recomputes
 
 
 def test_rounded_weights_follow_the_weights(tiny_policy: MakePolicy) -> None:

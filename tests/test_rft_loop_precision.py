@@ -182,7 +182,7 @@ def test_activations_that_are_made_again_give_the_same_gradient(
 
 def kept_bytes(policy: Policy, rollouts: list[Rollout]) -> int:
     """What a forward pass has taken and not given back while its gradient is still to come."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as events:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as events:
         scored = score(policy, rollouts, 1.0)
     found = sum(event.self_cpu_memory_usage for event in events.key_averages())
     del scored

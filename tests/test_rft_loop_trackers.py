@@ -91,3 +91,21 @@ def test_trackio_keeps_the_figures_in_the_runs_folder(tmp_path: Path, monkeypatc
     with tracker(recipe("trackio"), tmp_path) as view:
         view(STEP)
     assert any((tmp_path / "trackio").rglob("*.db"))
+
+
+@needs("mlflow")
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_keeps_the_figures_in_the_runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "a run"
+    run.mkdir()
+    with tracker(recipe("mlflow"), run) as view:
+        view(STEP)
+        view(VALIDATION)
+    import mlflow  # type: ignore[import-not-found,unused-ignore]
+
+    (found,) = mlflow.search_runs(experiment_names=["assay"], output_format="list")
+    assert found.data.metrics == {"reward": 0.5, "validation/reward": 0.25, "validation/rewards/style/mean": 1.0}
+    assert found.info.status == "FINISHED"
+    assert [path.name for path in tmp_path.iterdir()] == ["a run"]

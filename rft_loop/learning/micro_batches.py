@@ -8,16 +8,26 @@ from rft_loop.sampling.rollout import Rollout
 
 
 def micro_batches(
-    rollouts: Sequence[Rollout], places: Sequence[int], most_rows: int, most_tokens: int | None = None
+    rollouts: Sequence[Rollout],
+    places: Sequence[int],
+    most_rows: int,
+    most_tokens: int | None = None,
+    packed: bool = False,
 ) -> list[list[int]]:
     """`places` cut into parts of at most `most_rows`, each of at most `most_tokens` with its padding (or of one row).
 
     As they come, neighbours share a prompt; sorted by the length of their answers, little is padded. The order that
-    costs fewer tokens is taken.
+    costs fewer tokens is taken; `packed`: padding costs nothing.
     """
     by_length = sorted(places, key=lambda place: len(rollouts[place].tokens))
     cuts = [list(_cut(rollouts, order, most_rows, most_tokens)) for order in (places, by_length)]
-    return min(cuts, key=lambda parts: sum(padded_tokens([rollouts[i] for i in part]) for part in parts))
+    cost = packed_tokens if packed else padded_tokens
+    return min(cuts, key=lambda parts: sum(cost([rollouts[i] for i in part]) for part in parts))
+
+
+def packed_tokens(rollouts: Sequence[Rollout]) -> int:
+    """Tokens that a forward pass runs in which each prompt stands once and nothing is padded."""
+    return sum(map(len, {rollout.prompt for rollout in rollouts})) + sum(len(rollout.tokens) for rollout in rollouts)
 
 
 def padded_tokens(rollouts: Sequence[Rollout]) -> int:

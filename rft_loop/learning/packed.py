@@ -1,4 +1,7 @@
-"""Packed: the trainer's forward pass through the network, every token once: prompts that answers share, no padding."""
+"""Packed: the trainer's forward pass through the network, prompts and answers end to end.
+
+A prompt stands once for all its answers. Attention alone pads rows; everything else sees each token once.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from torch import Tensor
 from rft_loop.model.network import Hear, Layer, Network, attention
 
 ALL_AT_ONCE = 128  # so many tokens cost less as one sequence, each of them blind to most others, than row by row
-NEVER = 2**40  # a place that no token can look back to
+NEVER = 2**30  # a place that no token can look back to
 
 
 def packed_states(
@@ -39,20 +42,22 @@ def packed_states(
         sees = (row[:, None] == row) | (known[:, None] == row)
         hear = network.all_at_once(torch.where(sees, places[:, None] - places, -1).to(device))
     else:
-        asked_at = torch.where(asked, asked_at, NEVER)
-        apart = answered_at[:, :, None] - torch.cat([asked_at[owner], answered_at], 1)[:, None]
-        hear = _row_by_row(network, asked, answered, owner, apart)
+        hear = _row_by_row(network, asked.to(device), answered.to(device), owner.to(device))
     network.refresh()
     network.reach(int(places.max()) + 1)
     return _taken(network.hidden(network.live(), ids.to(device), places.to(device), hear), before[there].to(device))
 
 
-def _row_by_row(network: Network, asked: Tensor, answered: Tensor, owner: Tensor, apart: Tensor) -> Hear:
-    """Prompts hear themselves; each answer hears its prompt and itself, `apart` (answers, tokens, both) places."""
-    device = network.model.device
-    prompts, answers = _Padding(asked.to(device)), _Padding(answered.to(device))
-    in_order, both = network.in_order(asked.shape[1]), network.masks(apart.to(device))
-    owner, count = owner.to(device), len(prompts.at)
+def _row_by_row(network: Network, asked: Tensor, answered: Tensor, owner: Tensor) -> Hear:
+    """Prompts hear themselves; each answer hears its prompt and itself."""
+    # Kernels on a GPU copy a mask in every layer unless it has a multiple of 8 keys.
+    answered = F.pad(answered, (0, -(asked.shape[1] + answered.shape[1]) % 8))
+    prompts, answers = _Padding(asked), _Padding(answered)
+    along = torch.arange(max(asked.shape[1], answered.shape[1]), device=asked.device, dtype=torch.int32)
+    places = asked.sum(1, dtype=torch.int32)[owner][:, None] + along[: answered.shape[1]]
+    heard_at = torch.where(asked, along[: asked.shape[1]], NEVER)[owner]
+    both = network.masks(places[:, :, None] - torch.cat([heard_at, places], 1)[:, None])
+    in_order, count = network.in_order(asked.shape[1]), len(prompts.at)
 
     def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         q, k, v = (prompts.padded(side[:count]) for side in (query, key, value))

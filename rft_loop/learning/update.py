@@ -133,7 +133,8 @@ def update(
     lengths = torch.tensor([len(rollout.tokens) * part for rollout, part in zip(rollouts, chosen, strict=True)])
     weights = token_weights(lengths, int(lengths.max()), recipe.aggregation, recipe.max_new_tokens, recipe.group_size)
     mine = shares(rollouts, kept, ranks.world)[ranks.rank]
-    batches = micro_batches(rollouts, mine, recipe.micro_batch_rows, recipe.micro_batch_tokens)
+    packed = policy.scorer is not None
+    batches = micro_batches(rollouts, mine, recipe.micro_batch_rows, recipe.micro_batch_tokens, packed)
     # Sharded weights are run equally often by all ranks: one with fewer parts runs some of weight 0.
     missing = int(ranks.largest(len(batches))) - len(batches) if isinstance(policy, ShardedPolicy) else 0
     parts = [

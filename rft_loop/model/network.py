@@ -6,7 +6,7 @@ any arrangement; the caller says how they attend to each other. Projections that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -78,39 +78,48 @@ class Network:
         self.cap = getattr(config, "final_logit_softcapping", None)
         self.recomputes = False  # whether a layer's activations are made again for the gradient (Chen et al. 2016)
         self.ropes: dict[str, tuple[Tensor, Tensor]] = {}
+        self.outgrown: list[dict[str, tuple[Tensor, Tensor]]] = []  # held on to: recorded graphs may read them
         first, last = self.body.embed_tokens, model.get_output_embeddings()
-        self.ends = {"embedding": self._stack(first), "norm": self._norm(self.body.norm)}
-        self.ends["head"] = self.ends["embedding"] if last.weight is first.weight else self._stack(last)
+        # Looked up as it is: in less than float32 the gradient of a frequent token would stop growing as it is summed.
+        embedding = Stack((first,), "weight", first.weight.dtype, 0.0, self.lasts)
+        tied = last.weight is first.weight and first.weight.dtype == dtype
+        head = embedding if tied else self._stack(last)
+        self.ends = {"embedding": embedding, "norm": self._norm(self.body.norm), "head": head}
         self.plans = [self._plan(layer) for layer in self.body.layers]
         self.weights = self._weights(lambda stack: stack.whole)
         self.windows = {layer.window for layer in self.weights.layers}
 
     def reach(self, places: int) -> None:
         """Make ready for rows of so many places, prompt and answer together."""
-        if not self.ropes or len(next(iter(self.ropes.values()))[0]) < places:
+        known = len(next(iter(self.ropes.values()))[0]) if self.ropes else 0
+        if known < places:
+            self.outgrown.append(self.ropes)
             kinds = {layer.rope for layer in self.weights.layers}
-            self.ropes = {kind: self._rotations(kind, places) for kind in kinds}
+            self.ropes = {kind: self._rotations(kind, max(places, 2 * known)) for kind in kinds}
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Take the weights as they now are; into the same tensors, which graphs may read."""
+        for stack in self.stacks():
+            stack.renew()
+
+    def stacks(self) -> Iterator[Stack]:
+        """All that it computes with."""
         for plan in (self.ends, *self.plans):
-            for part in plan.values():
-                if isinstance(part, Stack):
-                    part.renew()
+            yield from (part for part in plan.values() if isinstance(part, Stack))
 
     def live(self) -> Weights:
         """The weights with a gradient that goes to the model's own."""
         return self._weights(Stack.live)
 
-    def masks(self, apart: Tensor) -> dict[int | None, Tensor]:
-        """What is added to the scores of keys that lie `apart` (..., queries, keys) places back, by layers' windows.
+    def masks(self, apart: Tensor, windows: Collection[int | None] | None = None) -> dict[int | None, Tensor]:
+        """What is added to the scores of keys that lie `apart` (rows or 1, queries, keys) places back, by window.
 
         0 from the own place to the window's end (Beltagy et al. 2020), else -inf; for the queries of one key's heads
-        one after another, (rows or 1, 1, heads x queries, keys).
+        one after another, (rows or 1, 1, heads x queries, keys). For all windows of the layers, or those named.
         """
         found = {}
-        for window in self.windows:
+        for window in self.windows if windows is None else windows:
             far = apart < 0 if window is None else (apart < 0) | (apart >= window)
             mask = torch.where(far, -torch.inf, 0.0).to(self.dtype)
             if mask.shape[1] > 1:  # one query's serves all heads
@@ -134,12 +143,11 @@ class Network:
         Without a mask where none is needed: for long prompts it would be the largest thing in memory.
         """
         along = torch.arange(places, device=self.model.device)
-        narrow = any(window is not None and window < places for window in self.windows)
-        capped = any(layer.soft_cap is not None for layer in self.weights.layers)
-        masks = self.masks((along[:, None] - along)[None]) if narrow or capped else {}
+        masked = [layer for layer in self.weights.layers if layer.soft_cap or (layer.window or places) < places]
+        masks = self.masks((along[:, None] - along)[None], {layer.window for layer in masked})
 
         def heard(layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            if layer.soft_cap is not None or (layer.window or places) < places:
+            if layer.window in masks:
                 return attention(query, key.transpose(1, 2), value.transpose(1, 2), masks[layer.window], layer)
             key, value = (side.repeat_interleave(self.heads // self.shared, 2) for side in (key, value))
             query, key, value = (side.transpose(1, 2) for side in (query, key, value))
@@ -153,9 +161,10 @@ class Network:
         turns = {
             kind: (cos[places][..., None, :], sin[places][..., None, :]) for kind, (cos, sin) in self.ropes.items()
         }
-        x = F.embedding(tokens, weights.embedding, self.body.embed_tokens.padding_idx).float()
+        x = F.embedding(tokens, weights.embedding, self.body.embed_tokens.padding_idx)
         if (factor := getattr(self.body.embed_tokens, "embed_scale", None)) is not None:
             x = x * factor.to(x.dtype)
+        x = x.float()
         for number, layer in enumerate(weights.layers):
             through = partial(self._through, layer, turns[layer.rope], partial(hear, number, layer))
             if self.recomputes and torch.is_grad_enabled():
@@ -194,6 +203,11 @@ class Network:
     def _normed(self, x: Tensor, weight: Tensor | None) -> Tensor:
         """In float32, as the sum of the layers is kept, whatever the products are computed in."""
         return x if weight is None else F.rms_norm(x.float(), weight.shape, weight, self.epsilon).to(self.dtype)
+
+    def knows_all_weights(self) -> bool:
+        """Whether nothing of the model would be left untrained; adapters stand for themselves."""
+        known = {id(weight) for stack in self.stacks() for weight in stack.weights}
+        return all(id(weight) in known or ".lora_" in name for name, weight in self.model.named_parameters())
 
     def _weights(self, take: Callable[[Stack], Tensor]) -> Weights:
         def taken(plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,10 +263,12 @@ class Network:
 
 def network_of(model: Any, dtype: torch.dtype, lasts: bool = True) -> Network | None:
     """The network of a model, if there is one that gives the model's own logits: tried on a few tokens."""
-    if getattr(model.config, "model_type", None) not in NORM_OFFSET:
+    if getattr(model.config, "model_type", None) not in NORM_OFFSET or _rope_types(model) & {"dynamic", "longrope"}:
         return None
     with torch.inference_mode(False), torch.no_grad():  # what is made here serves training too
         network = Network(model, dtype, lasts)
+        if not network.knows_all_weights():
+            return None
         network.reach(4)
         places = torch.arange(4, device=model.device)
         ids = places % model.config.vocab_size
@@ -261,6 +277,12 @@ def network_of(model: Any, dtype: torch.dtype, lasts: bool = True) -> Network | 
         found = network.logits(network.hidden(network.weights, ids, places, hear))
     loose = 1e-3 if dtype == torch.float32 else 5e-2
     return network if float((found - wanted).abs().max()) <= loose * float(wanted.abs().max() + 1) else None
+
+
+def _rope_types(model: Any) -> set[str]:
+    """Rotations by name; some depend on how long a row is, so that no table holds for all."""
+    kinds = getattr(getattr(model.base_model, "rotary_emb", None), "rope_type", "default")
+    return set(kinds.values()) if isinstance(kinds, dict) else {kinds}
 
 
 def attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, layer: Layer) -> Tensor:

@@ -70,7 +70,7 @@ class Policy:
 
     @cached_property
     def network(self) -> Network | None:
-        """What rollouts are decoded with; None where the model's architecture is unknown to it."""
+        """What rollouts are decoded with, and scored by `scorer`; None where it does not know the architecture."""
         return network_of(self.model, getattr(torch, self.precision))
 
     @property

@@ -22,8 +22,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from rft_loop.model.policy import Policy
 
 
-def recompute_layers(policy: Policy) -> None:
-    """Let every layer recompute its activations in the backward pass, whatever runs the policy.
+def recompute_layers(policy: Policy, to_be_sharded: bool = False) -> None:
+    """Let every layer recompute its activations in the backward pass, whatever runs the policy in training.
 
     Raises ValueError where the model's layers cannot be run again by themselves.
     """
@@ -39,8 +39,8 @@ def recompute_layers(policy: Policy) -> None:
             f"gradient_checkpointing=true: layers of the model type {model.config.model_type!r} cannot be run again by "
             "themselves; leave it false, and lower micro_batch_rows"
         )
-    if policy.network is not None:
-        policy.network.recomputes = True
+    if not to_be_sharded and (network := policy.scorer) is not None:
+        network.recomputes = True
 
 
 def _recomputed(forward: Callable[..., Any], index: int, *args: Any, **kwargs: Any) -> Any:

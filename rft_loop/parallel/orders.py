@@ -37,9 +37,10 @@ def take_up(
 def make_ready(held: Holds, checkpoint: Path | None) -> None:
     """Before the first step: layers recomputed and weights sharded where the recipe says so, and an optimiser."""
     recipe = held.recipe
+    sharded = recipe.shard and held.ranks.world > 1
     if recipe.gradient_checkpointing:
-        recompute_layers(held.policy)
-    if recipe.shard and held.ranks.world > 1:
+        recompute_layers(held.policy, sharded)
+    if sharded:
         held.policy = shard(held.policy)
     held.optimizer = make_optimizer(held.policy, recipe)
     if checkpoint is not None:

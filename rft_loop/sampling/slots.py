@@ -37,7 +37,6 @@ class Slots:
         self.bucket = bucket or LENGTH_BUCKET.get(device.type, 1)
         self.places = _up(places + self.stride, self.bucket)
         decoder.network.reach(self.places)
-        self.ropes = decoder.network.ropes  # held on to: training may ask for longer ones, and graphs read these
         self.cache = decoder.cache(rows, self.places)
         # Of each row: its rollout, its last token, that token's place, its number of tokens, whether it has ended.
         self.states = torch.zeros(4, rows, dtype=torch.long, device=device)

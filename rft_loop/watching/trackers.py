@@ -114,7 +114,9 @@ def _mlflow(recipe: Recipe, folder: Path) -> Iterator[Log]:
     import mlflow  # type: ignore[import-not-found,unused-ignore]
 
     if not os.environ.get("MLFLOW_TRACKING_URI"):
-        mlflow.set_tracking_uri((folder / "mlflow").as_uri())
+        mlflow.set_tracking_uri(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
+        if mlflow.get_experiment_by_name(PROJECT) is None:
+            mlflow.create_experiment(PROJECT, artifact_location=(folder.resolve() / "mlflow").as_uri())
     mlflow.set_experiment(PROJECT)
     with mlflow.start_run(run_name=recipe.name):
         mlflow.log_params({name: str(value)[:500] for name, value in resolved(recipe).items()})
