@@ -48,3 +48,9 @@ def test_long_answers_to_short_prompts_are_sorted_and_long_prompts_are_kept_toge
     assert micro_batches(short_prompts, range(4), 2) == [[0, 2], [1, 3]]
     long_prompts = [rollout(200, 4 + i % 2, i // 2) for i in range(4)]
     assert micro_batches(long_prompts, range(4), 2) == [[0, 1], [2, 3]]
+
+
+def test_groups_are_kept_together_where_padding_costs_nothing() -> None:
+    groups = [rollout(20, 100 if i % 2 else 4, i // 2) for i in range(4)]
+    assert micro_batches(groups, range(4), 2) == [[0, 2], [1, 3]]
+    assert micro_batches(groups, range(4), 2, packed=True) == [[0, 1], [2, 3]]
