@@ -25,6 +25,7 @@ FAMILIES: list[dict[str, Any]] = [
         "sliding_window": 6,
         "final_logit_softcapping": 3.0,
         "attn_logit_softcapping": 0.5,
+        "attn_implementation": "eager",  # transformers 5.17 would leave the cap of the attention out
     },
     {"family": "gemma3_text", "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 6},
     {"family": "granite", "num_key_value_heads": 2, "logits_scaling": 2.0},
