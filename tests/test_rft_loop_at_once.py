@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ import torch
 from rft_loop.loop import train
 from rft_loop.model.checkpoint import all_checkpoints, sha256
 from rft_loop.pause import AtOnce, Pause, PausedError
-from rft_loop.recipe import Recipe, load_recipe, recipe_from
+from rft_loop.recipe import Recipe, recipe_from
 from rft_loop.training import last_advised
-from rft_loop.watching.record import Run, create_run, read_events
+from rft_loop.watching.record import Run, read_events
 
 LETTERS = Path(__file__).parent.parent / "examples" / "letters"
 SMALL = ("steps=4", "items_per_step=4", "group_size=4", "eval_every=4", "save_every=100", "keep_checkpoints=1")
@@ -32,12 +33,8 @@ def one_thread() -> None:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Start:
-    def make(*settings: str, name: str = "letters") -> tuple[Recipe, Run]:
-        recipe = load_recipe(LETTERS / "recipe.yaml", [f"runs={tmp_path}", f"name={name}", *SMALL, *settings])
-        return recipe, create_run(recipe)
-
-    return make
+def start(start: Start) -> Start:
+    return partial(start, *SMALL)
 
 
 def of_kind(run: Run, kind: str) -> list[dict[str, Any]]:

@@ -50,6 +50,14 @@ def scored(policy: Policy, rollouts: list[Rollout]) -> tuple[torch.Tensor, torch
     return found.logprobs[found.mask].detach(), torch.cat(gradients)
 
 
+def assert_as_transformers(policy: Policy, rollouts: list[Rollout]) -> None:
+    """Log-probs and gradient are the same."""
+    logprobs, gradient = scored(policy, rollouts)
+    theirs, wanted = scored(through_transformers(policy), rollouts)
+    torch.testing.assert_close(logprobs, theirs, atol=1e-5, rtol=0)
+    assert float((gradient - wanted).norm() / wanted.norm()) < 1e-5
+
+
 @known
 @arranged
 def test_it_scores_and_teaches_as_transformers_does(
@@ -59,10 +67,7 @@ def test_it_scores_and_teaches_as_transformers_does(
     policy = tiny_policy(**family)
     rollouts = draw(policy)
     assert policy.scorer is not None
-    logprobs, gradient = scored(policy, rollouts)
-    theirs, wanted = scored(through_transformers(policy), rollouts)
-    torch.testing.assert_close(logprobs, theirs, atol=1e-5, rtol=0)
-    assert float((gradient - wanted).norm() / wanted.norm()) < 1e-5
+    assert_as_transformers(policy, rollouts)
 
 
 @arranged
@@ -72,10 +77,7 @@ def test_answers_of_one_token_each_need_nothing_run_but_their_prompts(
     monkeypatch.setattr(packed, "ALL_AT_ONCE", at_once)
     policy = tiny_policy()
     rollouts = [replace(each, tokens=each.tokens[:1], logprobs=each.logprobs[:1]) for each in draw(policy)]
-    logprobs, gradient = scored(policy, rollouts)
-    theirs, wanted = scored(through_transformers(policy), rollouts)
-    torch.testing.assert_close(logprobs, theirs, atol=1e-5, rtol=0)
-    assert float((gradient - wanted).norm() / wanted.norm()) < 1e-5
+    assert_as_transformers(policy, rollouts)
 
 
 @arranged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,9 @@ from rft_loop.loop import train
 from rft_loop.model.policy import Policy, make_policy
 from rft_loop.model.scratch import build_model, build_tokenizer
 from rft_loop.reading import check_sees_enough, misformed, read
-from rft_loop.recipe import Recipe, Scratch, load_recipe, recipe_from
+from rft_loop.recipe import Recipe, Scratch, recipe_from
 from rft_loop.sampling.rollout import Rollout
-from rft_loop.watching.record import Run, create_run, read_events
+from rft_loop.watching.record import Run, read_events
 
 MakePolicy = Callable[..., Policy]
 LETTERS = Path(__file__).parent.parent / "examples" / "letters"
@@ -235,12 +235,8 @@ def test_a_response_format_of_no_use_is_refused_with_the_recipe(given: dict[str,
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Callable[..., tuple[Recipe, Run]]:
-    def make(*options: str, name: str = "letters") -> tuple[Recipe, Run]:
-        recipe = load_recipe(LETTERS / "recipe.yaml", [f"runs={tmp_path}", f"name={name}", *SMALL, *options])
-        return recipe, create_run(recipe)
-
-    return make
+def start(start: Callable[..., tuple[Recipe, Run]]) -> Callable[..., tuple[Recipe, Run]]:
+    return partial(start, *SMALL)
 
 
 def of_kind(run: Run, kind: str) -> list[dict[str, Any]]:

@@ -93,7 +93,7 @@ class Network:
         """Make ready for rows of so many places, prompt and answer together."""
         known = len(next(iter(self.ropes.values()))[0]) if self.ropes else 0
         if known < places:
-            self.outgrown.append(self.ropes)
+            self.outgrown += [self.ropes] if known else []
             kinds = {layer.rope for layer in self.weights.layers}
             self.ropes = {kind: self._rotations(kind, max(places, 2 * known)) for kind in kinds}
 
