@@ -23,7 +23,21 @@ from rft_loop.sampling.rollout import Rollout
 from tests.families import UNEVEN, known
 
 MakePolicy = Callable[..., Policy]
-arranged = pytest.mark.parametrize("at_once", [0, 10**6], ids=["row by row", "all at once"])
+ARRANGEMENTS = {  # by the bounds that lead to each
+    "row by row": {"TREE": 0},
+    "a tree each": {"TREE": 10**6, "ONE_ROW": 0, "SHARED": -1},
+    "trees in one row": {"TREE": 10**6, "ONE_ROW": 10**6},
+}
+
+
+@pytest.fixture(params=ARRANGEMENTS)
+def arranged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts and answers lie in each of the ways that the trainer has."""
+    for name, bound in ARRANGEMENTS[request.param].items():
+        monkeypatch.setattr(packed, name, bound)
+
+
+in_every_arrangement = pytest.mark.usefixtures("arranged")
 
 
 def draw(policy: Policy, **options: Any) -> list[Rollout]:
@@ -59,33 +73,57 @@ def assert_as_transformers(policy: Policy, rollouts: list[Rollout]) -> None:
 
 
 @known
-@arranged
-def test_it_scores_and_teaches_as_transformers_does(
-    tiny_policy: MakePolicy, family: dict[str, Any], at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(packed, "ALL_AT_ONCE", at_once)
+@in_every_arrangement
+def test_it_scores_and_teaches_as_transformers_does(tiny_policy: MakePolicy, family: dict[str, Any]) -> None:
     policy = tiny_policy(**family)
     rollouts = draw(policy)
     assert policy.scorer is not None
     assert_as_transformers(policy, rollouts)
 
 
-@arranged
-def test_answers_of_one_token_each_need_nothing_run_but_their_prompts(
-    tiny_policy: MakePolicy, at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(packed, "ALL_AT_ONCE", at_once)
+@in_every_arrangement
+def test_answers_of_one_token_each_need_nothing_run_but_their_prompts(tiny_policy: MakePolicy) -> None:
     policy = tiny_policy()
     rollouts = [replace(each, tokens=each.tokens[:1], logprobs=each.logprobs[:1]) for each in draw(policy)]
     assert_as_transformers(policy, rollouts)
 
 
-@arranged
-def test_a_gradient_is_the_same_to_the_last_bit_each_time_on_two_threads(
-    tiny_policy: MakePolicy, at_once: int, monkeypatch: pytest.MonkeyPatch
+def test_what_short_answers_begin_with_alike_is_run_once(
+    tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    policy = tiny_policy()
+    assert policy.network is not None
+    answers = [(7, 8, 9), (7, 8, 5), (7, 8, 9), (7,), (6, 8, 9), (7, 8, 9, 5)]
+    rollouts = [
+        Rollout(tuple(prompt), answer, (0.0,) * len(answer), "stop", "") for prompt in UNEVEN for answer in answers
+    ]
+    run: list[int] = []
+    hidden = policy.network.hidden
+
+    def counted(weights: Any, tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
+        run.append(tokens.numel())
+        return hidden(weights, tokens, *rest)
+
+    monkeypatch.setattr(policy.network, "hidden", counted)
+    assert_as_transformers(policy, rollouts)
+    assert run == [sum(map(len, UNEVEN)) + 5 * len(UNEVEN)]  # 7, 7 8, 7 8 9, 6, 6 8
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_short_answers_share_what_they_begin_with_only_where_enough_is_spared(
+    tiny_policy: MakePolicy, alike: bool
+) -> None:
+    network = tiny_policy().network
+    assert network is not None
+    prompts = [tuple(range(10, 40)), tuple(range(40, 80))]
+    answers = [tuple([5] * 8 if alike else [5 + number] * 8) for number in range(20)]
+    tokens = packed.arranged(network, prompts, [number % 2 for number in range(20)], answers).ids
+    assert len(tokens) == 70 + (2 if alike else 20) * 7
+
+
+@in_every_arrangement
+def test_a_gradient_is_the_same_to_the_last_bit_each_time_on_two_threads(tiny_policy: MakePolicy) -> None:
     """A prompt's keys and its last state are used by each of its answers; their gradients are added up in one order."""
-    monkeypatch.setattr(packed, "ALL_AT_ONCE", at_once)
     policy = tiny_policy(hidden_size=128, num_key_value_heads=2)
     rollouts = sample(policy, UNEVEN, per_prompt=16, max_new_tokens=20, temperature=1.0, seed=1)
     threads = torch.get_num_threads()

@@ -1,55 +1,130 @@
 """Packed: the trainer's forward pass through the network, prompts and answers end to end.
 
-A prompt stands once for all its answers. Attention alone pads rows; everything else sees each token once.
+A prompt stands once for all its answers; of short answers, so does what they begin with alike. Attention alone pads
+rows; everything else sees each token once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from rft_loop.learning.prefix_tree import PrefixTree
 from rft_loop.model.network import Hear, Layer, Network, attention
 
-ALL_AT_ONCE = 128  # so many tokens cost less as one sequence, each of them blind to most others, than row by row
+ONE_ROW = 64  # trees of so many tokens together cost less as one row, each blind to the others, than a row each
+TREE = 256  # most tokens of a tree: each attends to a row as long, though it hears few of them
+SHARED = 0.05  # of all tokens, the least that larger trees must spare
 NEVER = 2**30  # a place that no token can look back to
 
 
+class Packed(NamedTuple):
+    """Tokens end to end, and how they hear each other."""
+
+    ids: Tensor  # (tokens,)
+    places: Tensor  # (tokens,)
+    before: Tensor  # of each token of each answer, where the one before it stands; (answers' tokens,)
+    hear: Hear
+
+
 def packed_states(
-    network: Network, prompts: Sequence[Sequence[int]], owner: Tensor, tokens: Tensor, there: Tensor
+    network: Network, prompts: Sequence[Sequence[int]], owner: Sequence[int], answers: Sequence[Sequence[int]]
 ) -> Tensor:
     """The hidden state before each token of each answer, in their order: (tokens, hidden); differentiable.
 
-    `owner` (answers,) is the prompt of each; `tokens` and `there` (answers, width), the latter where they have one.
+    `owner` (answers,) is the prompt of each.
     """
+    packed = arranged(network, prompts, owner, answers)
+    network.refresh()
+    network.reach(int(packed.places.max()) + 1)
+    ids, places, before = (part.to(network.model.device) for part in packed[:3])
+    return _taken(network.hidden(network.live(), ids, places, packed.hear), before)
+
+
+def arranged(
+    network: Network, prompts: Sequence[Sequence[int]], owner: Sequence[int], answers: Sequence[Sequence[int]]
+) -> Packed:
+    """In the way that costs less."""
+    return _as_trees(network, prompts, owner, answers) or _row_by_row(network, prompts, owner, answers)
+
+
+def _as_trees(
+    network: Network, prompts: Sequence[Sequence[int]], owner: Sequence[int], answers: Sequence[Sequence[int]]
+) -> Packed | None:
+    """Each prompt and its answers as a tree of what they begin with; None where that costs more than row by row."""
+    if max(map(len, prompts)) + max(map(len, answers)) > TREE:
+        return None
+    trees = [PrefixTree() for _ in prompts]
+    asked = [tree.add(prompt) for tree, prompt in zip(trees, prompts, strict=True)]
+    paths = []
+    for answer, number in zip(answers, owner, strict=True):
+        last = asked[number][-1]
+        paths.append([last, *trees[number].add(answer[:-1], last)])  # nothing comes after an answer's last token
+        if len(trees[number]) > TREE:
+            return None
+    begins = [0, *accumulate(map(len, trees))]
+    alone = sum(map(len, prompts)) + sum(len(path) - 1 for path in paths)
+    if begins[-1] > max(ONE_ROW, (1 - SHARED) * alone):
+        return None
+    ids = [token for tree in trees for token in tree.tokens]
+    places = [place for tree in trees for place in tree.places]
+    before = [begins[number] + at for path, number in zip(paths, owner, strict=True) for at in path]
+    hear = _hear_within(network, [tree.apart() for tree in trees])
+    return Packed(torch.tensor(ids), torch.tensor(places), torch.tensor(before), hear)
+
+
+def _hear_within(network: Network, trees: Sequence[Tensor]) -> Hear:
+    """Tokens hear those they come after; `trees`: of each how far they stand apart, (tokens, tokens)."""
     device = network.model.device
-    lengths = torch.tensor([len(prompt) for prompt in prompts])
-    asked = torch.arange(int(lengths.max())) < lengths[:, None]
-    answered = there[:, 1:]  # an answer's last token is not run: nothing comes after it
+    rows = [trees] if sum(map(len, trees)) <= ONE_ROW else [[tree] for tree in trees]
+    lengths = [sum(map(len, row)) for row in rows]
+    apart = torch.eye(max(lengths), dtype=torch.long).repeat(len(rows), 1, 1) - 1  # what pads a row hears itself
+    for number, row in enumerate(rows):
+        begin = 0
+        for tree in row:
+            end = begin + len(tree)
+            apart[number, begin:end, begin:end] = tree
+            begin = end
+    padding, masks = _Padding(_there(lengths).to(device)), network.masks(apart.to(device))
+
+    def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        q, k, v = (padding.padded(side) for side in (query, key, value))
+        return padding.packed(attention(q, k.transpose(1, 2), v.transpose(1, 2), masks[layer.window], layer))
+
+    return hear
+
+
+def _row_by_row(
+    network: Network, prompts: Sequence[Sequence[int]], owner: Sequence[int], answers: Sequence[Sequence[int]]
+) -> Packed:
+    """Prompts hear themselves; each answer hears its prompt and itself."""
+    device = network.model.device
+    asked, answered = (_there([len(part) for part in parts]) for parts in (prompts, [each[:-1] for each in answers]))
+    lengths, of = asked.sum(1), torch.tensor(owner)
+    ids = torch.tensor([token for part in (*prompts, *(each[:-1] for each in answers)) for token in part])
     asked_at = torch.arange(asked.shape[1]).expand(asked.shape)
-    answered_at = lengths[owner][:, None] + torch.arange(answered.shape[1])
-    ids = torch.cat([torch.tensor([token for prompt in prompts for token in prompt]), tokens[:, :-1][answered]])
+    answered_at = lengths[of][:, None] + torch.arange(answered.shape[1])
     places = torch.cat([asked_at[asked], answered_at[answered]])
     # An answer's first token comes after its prompt's last, the others after the one before them.
-    count, before = int(lengths.sum()), torch.empty_like(tokens)
-    before[:, 0] = (lengths.cumsum(0) - 1)[owner]
-    before[:, 1:] = torch.full(answered.shape, 0).masked_scatter(answered, torch.arange(count, len(ids)))
-    if len(ids) <= ALL_AT_ONCE:
-        row = torch.cat([asked.nonzero()[:, 0], answered.nonzero()[:, 0] + len(prompts)])
-        known = torch.cat([row[:count], owner[answered.nonzero()[:, 0]]])  # the row of its prompt
-        sees = (row[:, None] == row) | (known[:, None] == row)
-        hear = network.all_at_once(torch.where(sees, places[:, None] - places, -1).to(device))
-    else:
-        hear = _row_by_row(network, asked.to(device), answered.to(device), owner.to(device))
-    network.refresh()
-    network.reach(int(places.max()) + 1)
-    return _taken(network.hidden(network.live(), ids.to(device), places.to(device), hear), before[there].to(device))
+    count = int(lengths.sum())
+    after = torch.full(answered.shape, 0).masked_scatter(answered, torch.arange(count, len(ids)))
+    before = torch.cat([(lengths.cumsum(0) - 1)[of][:, None], after], 1)
+    before = before[_there([len(each) for each in answers])]
+    return Packed(ids, places, before, _hear_row_by_row(network, asked.to(device), answered.to(device), of.to(device)))
 
 
-def _row_by_row(network: Network, asked: Tensor, answered: Tensor, owner: Tensor) -> Hear:
-    """Prompts hear themselves; each answer hears its prompt and itself."""
+def _there(lengths: Sequence[int]) -> Tensor:
+    """Where rows of these lengths have a token, (rows, longest)."""
+    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+
+
+def _hear_row_by_row(network: Network, asked: Tensor, answered: Tensor, owner: Tensor) -> Hear:
+    """`asked` (prompts, width) and `answered` (answers, width): where each has a token; `owner` (answers,)."""
     # Kernels on a GPU copy a mask in every layer unless it has a multiple of 8 keys.
     answered = F.pad(answered, (0, -(asked.shape[1] + answered.shape[1]) % 8))
     prompts, answers = _Padding(asked), _Padding(answered)
@@ -85,13 +160,16 @@ class _Padding:
         """`there` (rows, width): where a row has a token."""
         self.shape = there.shape
         self.at = there.flatten().nonzero()[:, 0]
+        self.full = len(self.at) == there.numel()
 
     def padded(self, tokens: Tensor) -> Tensor:
         """(tokens, heads, head width) as (rows, width, heads, head width), 0 where there is no token."""
         rows, width = self.shape
+        if self.full:
+            return tokens.view(rows, width, *tokens.shape[1:])
         empty = tokens.new_zeros(rows * width, *tokens.shape[1:])
         return empty.index_copy(0, self.at, tokens).view(rows, width, *tokens.shape[1:])
 
     def packed(self, rows: Tensor) -> Tensor:
         """The way back: (rows, width, hidden) as (tokens, hidden)."""
-        return rows.flatten(0, 1).index_select(0, self.at)
+        return rows.flatten(0, 1) if self.full else rows.flatten(0, 1).index_select(0, self.at)

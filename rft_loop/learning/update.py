@@ -61,16 +61,16 @@ def score(
     """
     prompts = list(dict.fromkeys(rollout.prompt for rollout in rollouts))
     position = {prompt: index for index, prompt in enumerate(prompts)}
-    owner = torch.tensor([position[rollout.prompt] for rollout in rollouts])
+    owner = [position[rollout.prompt] for rollout in rollouts]
     mask = present(rollouts)
     chosen = torch.tensor([token for rollout in rollouts for token in rollout.tokens])
     tokens = torch.zeros(mask.shape, dtype=torch.long).masked_scatter(mask, chosen)
 
     with policy.computing():
         if (network := policy.scorer) is not None:
-            hidden = packed_states(network, prompts, owner, tokens, mask)
+            hidden = packed_states(network, prompts, owner, [rollout.tokens for rollout in rollouts])
         else:
-            hidden = answer_states(policy, prompts, owner, tokens)[mask.to(policy.device)]
+            hidden = answer_states(policy, prompts, torch.tensor(owner), tokens)[mask.to(policy.device)]
         tokens, mask, chosen = (part.to(policy.device) for part in (tokens, mask, chosen))
         found = token_logprobs(policy.head, hidden, chosen, temperature, learn_entropy, top_k, top_p)
     logprobs, entropy = (torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, value) for value in found)
