@@ -340,6 +340,28 @@ def test_how_often_it_looks_for_ended_rows_changes_nothing(tiny_policy: MakePoli
 
 
 @known
+@pytest.mark.parametrize("temperature", [0.0, 0.1, 1.0])
+def test_rollouts_share_a_row_for_as_long_as_they_agree(
+    tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch, family: dict[str, Any], temperature: float
+) -> None:
+    policy = tiny_policy(**family)
+    decoder = policy.decoder
+    assert decoder is not None
+    rows: list[int] = []
+    logits = decoder.logits
+
+    def counted(tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
+        rows.append(len(tokens))
+        return logits(tokens, *rest)
+
+    monkeypatch.setattr(decoder, "logits", counted)
+    rollouts = draw(policy, temperature=temperature, per_prompt=8)
+    begun = {(place // 8, each.tokens[:k]) for place, each in enumerate(rollouts) for k in range(1, len(each.tokens))}
+    assert sum(rows) == len(begun)
+    assert all(largest_gap(each.logprobs, alone(policy, each, temperature or 1.0)) < 1e-5 for each in rollouts)
+
+
+@known
 def test_rows_rounded_up_for_a_recorded_graph_change_nothing(
     tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch, family: dict[str, Any]
 ) -> None:

@@ -47,8 +47,8 @@ class Decoder:
 
         return net.logits(net.hidden(net.weights, tokens, places, hear))
 
-    def prefill(self, ids: Tensor, lengths: Tensor, cache: Cache, start: int, copies: int) -> Tensor:
-        """Run prompts, (prompts, tokens) padded on the right, each into `copies` rows of the cache from `start` on.
+    def prefill(self, ids: Tensor, lengths: Tensor, cache: Cache, start: int) -> Tensor:
+        """Run prompts, (prompts, tokens) padded on the right, into the rows of the cache from `start` on.
 
         Logits after the last of each one's `lengths` tokens, (prompts, vocabulary). Attention looks back alone, so no
         prompt sees what stands behind it.
@@ -56,11 +56,10 @@ class Decoder:
         net = self.network
         prompts, width = ids.shape
         places, heard = torch.arange(width, device=ids.device), net.in_order(width)
-        rows = slice(start, start + prompts * copies)
+        rows = slice(start, start + prompts)
 
         def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            both = torch.stack([key, value], 1).transpose(2, 3)
-            cache[number][rows, :, :, :width] = both.repeat_interleave(copies, 0)
+            cache[number][rows, :, :, :width] = torch.stack([key, value], 1).transpose(2, 3)
             return heard(layer, query, key, value)
 
         hidden = net.hidden(net.weights, ids, places, hear)

@@ -1,11 +1,12 @@
 """Slots: rows of a fixed cache that rollouts are decoded in; one that ends makes room for the next.
 
-On a GPU the tokens between two looks at what has ended are one CUDA graph, made for each bucket of rows and length.
+Rollouts of one prompt share a row until they part. On a GPU, where the tokens between two looks are one CUDA graph,
+made for each bucket of rows and length, each has a row of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -38,7 +39,8 @@ class Slots:
         self.places = _up(places + self.stride, self.bucket)
         decoder.network.reach(self.places)
         self.cache = decoder.cache(rows, self.places)
-        # Of each row: its rollout, its last token, that token's place, its number of tokens, whether it has ended.
+        # Of each lane (a rollout that is under way): its rollout, last token, that token's place, number of tokens,
+        # and whether it has ended.
         self.states = torch.zeros(4, rows, dtype=torch.long, device=device)
         self.owner, self.token, self.place, self.count = self.states
         self.ended = torch.ones(rows, dtype=torch.bool, device=device)
@@ -64,27 +66,29 @@ class Slots:
         self.tokens = torch.zeros(total, most + 1, dtype=torch.long, device=device)  # the last column: of the ended
         self.logprobs = torch.zeros(total, most + 1, device=device)
         self.lengths = torch.zeros(total, dtype=torch.long, device=device)
-        self.reached: list[int] = []  # of each live row, the place of its last token
+        self.row: list[int] = []  # of each lane, its row of the cache
+        self.reached: list[int] = []  # and the place of its last token
+        self.held = 0  # rows in use: the first so many, each with the lane of its own number and maybe further ones
         begun = 0
-        while begun < len(prompts) or self.reached:
-            free = self.rows - len(self.reached)
-            if begun < len(prompts) and (free >= self.rows // 4 or not self.reached):
+        while begun < len(prompts) or self.row:
+            free = self.rows - len(self.row)
+            if begun < len(prompts) and (free >= self.rows // 4 or not self.row):
                 begun += self._admit(begun, free // per_prompt)
             self._look()
-            if self.reached:
+            if self.row:
                 self._advance()
         return self.tokens[:, :most], self.logprobs[:, :most], self.lengths
 
     def _admit(self, begun: int, most: int) -> int:
-        """Give free rows to the rollouts of the next prompts, each run once; how many of at most so many prompts."""
+        """Give free lanes to the rollouts of the next prompts, each run once; how many of at most so many prompts."""
         prompts = self.prompts[begun : begun + most]
         while len(prompts) > 1 and len(prompts) * max(map(len, prompts)) > PREFILL_TOKENS:
             prompts = prompts[: len(prompts) // 2]
         if not prompts:
             return 0
-        start, many = len(self.reached), len(prompts) * self.per_prompt
+        start, many = len(self.row), len(prompts) * self.per_prompt
         new, device = slice(start, start + many), self.ends.device
-        logits, lengths = self._prefill(prompts, start)
+        logits, lengths = self._prefill(prompts)
         self.owner[new] = torch.arange(many, device=device) + begun * self.per_prompt
         self.place[new] = lengths.repeat_interleave(self.per_prompt) - 1
         self.count[new] = 0
@@ -92,66 +96,73 @@ class Slots:
         self._draw(new, 1)
         self._take(logits.repeat_interleave(self.per_prompt, 0), new, 0)
         self._write(new, 1)
+        self.row += [self.held + number for number in range(len(prompts)) for _ in range(self.per_prompt)]
         self.reached += [len(prompt) for prompt in prompts for _ in range(self.per_prompt)]
         return len(prompts)
 
-    def _prefill(self, prompts: Sequence[Sequence[int]], start: int) -> tuple[Tensor, Tensor]:
-        """Run prompts into the cache of their rows; logits after each (prompts, vocabulary), and their lengths."""
+    def _prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Run prompts into the next rows of the cache; logits after each (prompts, vocabulary), and their lengths."""
         ids = torch.zeros(len(prompts), max(map(len, prompts)), dtype=torch.long)
         for row, prompt in enumerate(prompts):
             ids[row, : len(prompt)] = torch.tensor(prompt)
         device = self.ends.device
         lengths = torch.tensor([len(prompt) for prompt in prompts]).to(device)
-        return self.decoder.prefill(ids.to(device), lengths, self.cache, start, self.per_prompt), lengths
+        return self.decoder.prefill(ids.to(device), lengths, self.cache, self.held), lengths
 
-    def _draw(self, rows: slice, steps: int) -> None:
-        """The random numbers of these rows' next tokens."""
-        self.uniform[:steps, rows] = self.choice.numbers(self.owner[rows], self.count[rows], steps)
+    def _draw(self, lanes: slice, steps: int) -> None:
+        """The random numbers of these lanes' next tokens."""
+        self.uniform[:steps, lanes] = self.choice.numbers(self.owner[lanes], self.count[lanes], steps)
 
-    def _take(self, logits: Tensor, rows: slice, step: int) -> None:
-        """Choose the next token of these rows. What has ended goes on, to be written past the end."""
-        chosen, logprob = self.choice(logits, self.uniform[step, rows])
-        ended = self.ended[rows]
-        self.chosen[step, rows], self.logprob[step, rows] = chosen, logprob
-        self.column[step, rows] = torch.where(ended, self.most, self.count[rows])
-        self.token[rows] = chosen
-        self.place[rows] = (self.place[rows] + 1).clamp(max=self.places - 1)
-        self.count[rows] += ~ended
-        self.ended[rows] = ended | (chosen[:, None] == self.ends).any(-1) | (self.count[rows] >= self.most)
+    def _take(self, logits: Tensor, lanes: slice, step: int) -> None:
+        """Choose the next token of these lanes. What has ended goes on, to be written past the end."""
+        chosen, logprob = self.choice(logits, self.uniform[step, lanes])
+        ended = self.ended[lanes]
+        self.chosen[step, lanes], self.logprob[step, lanes] = chosen, logprob
+        self.column[step, lanes] = torch.where(ended, self.most, self.count[lanes])
+        self.token[lanes] = chosen
+        self.place[lanes] = (self.place[lanes] + 1).clamp(max=self.places - 1)
+        self.count[lanes] += ~ended
+        self.ended[lanes] = ended | (chosen[:, None] == self.ends).any(-1) | (self.count[lanes] >= self.most)
 
-    def _write(self, rows: slice, steps: int) -> None:
-        """Write down what these rows have chosen."""
-        owner, column = self.owner[rows].expand(steps, -1), self.column[:steps, rows]
-        self.tokens[owner, column] = self.chosen[:steps, rows]
-        self.logprobs[owner, column] = self.logprob[:steps, rows]
+    def _write(self, lanes: slice, steps: int) -> None:
+        """Write down what these lanes have chosen."""
+        owner, column = self.owner[lanes].expand(steps, -1), self.column[:steps, lanes]
+        self.tokens[owner, column] = self.chosen[:steps, lanes]
+        self.logprobs[owner, column] = self.logprob[:steps, lanes]
 
     def _look(self) -> None:
-        """Let go of the rows that have ended: live ones from the far end are moved into their places."""
-        live = len(self.reached)
+        """Let go of the lanes that have ended; those that have parted get rows of their own, in use without gaps."""
+        live = len(self.row)
         ended = self.ended[:live].tolist()
-        if not any(ended):
-            return
-        self.lengths[self.owner[:live]] = self.count[:live]  # of those that go on, for the time being
-        left = live - sum(ended)
-        holes = [row for row in range(left) if ended[row]]
-        movers = [row for row in range(left, live) if not ended[row]]
-        if holes:
-            to, source = (torch.tensor(rows, device=self.ends.device) for rows in (holes, movers))
-            self.states[:, to], self.ended[to] = self.states[:, source], self.ended[source]
+        if any(ended):
+            self.lengths[self.owner[:live]] = self.count[:live]  # of those that go on, for the time being
+        parts_unseen = self.stride > 1 or self.uses_graphs
+        last = range(live) if parts_unseen else self.token[:live].tolist()
+        alike: dict[tuple[int, int], list[int]] = {}
+        for lane in range(live):
+            if not ended[lane]:
+                alike.setdefault((self.row[lane], last[lane]), []).append(lane)
+        lanes_of, moved = seated(alike)
+        order = [lanes[0] for lanes in lanes_of] + [lane for lanes in lanes_of for lane in lanes[1:]]
+        if moved:
+            to, source = torch.tensor(moved, device=self.ends.device).T
             length = max(self.reached) + 1
             for layer in self.cache:
                 layer[to, ..., :length, :] = layer[source, ..., :length, :]
-            for hole, mover in zip(holes, movers, strict=True):
-                self.reached[hole] = self.reached[mover]
-        self.ended[left:live] = True
-        del self.reached[left:]
+        if order != list(range(live)):
+            kept = torch.tensor(order, dtype=torch.long, device=self.ends.device)
+            self.states[:, : len(order)] = self.states[:, kept]
+            self.ended[: len(order)], self.ended[len(order) : live] = False, True
+            self.reached = [self.reached[lane] for lane in order]
+        self.held = len(lanes_of)
+        self.row = [*range(self.held), *(row for row, lanes in enumerate(lanes_of) for _ in lanes[1:])]
 
     def _advance(self) -> None:
-        """The next `stride` tokens of every live row."""
-        live, length = slice(0, len(self.reached)), self._length(max(self.reached) + self.stride)
+        """The next `stride` tokens of every lane."""
+        live, length = slice(0, len(self.row)), self._length(max(self.reached) + self.stride)
         self._draw(live, self.stride)
         if self.uses_graphs:
-            self.place[live.stop :] = 0  # free rows go along: let there be something that they see
+            self.place[live.stop :] = 0  # free lanes go along: let there be something that they see
             self._graph(min(self.rows, 1 << (live.stop - 1).bit_length()), length)()
         else:
             self._steps(live.stop, length)
@@ -163,10 +174,13 @@ class Slots:
         wide = 1 << max(0, places.bit_length() - 3) if self.bucket > 1 else 1
         return min(self.places, _up(places, max(self.bucket, wide)))
 
-    def _steps(self, rows: int, length: int) -> None:
-        part = slice(0, rows)
+    def _steps(self, lanes: int, length: int) -> None:
+        rows = lanes if self.held == len(self.row) else self.held
         for step in range(self.stride):
-            self._take(self.decoder.logits(self.token[part], self.place[part], self.cache, length), part, step)
+            logits = self.decoder.logits(self.token[:rows], self.place[:rows], self.cache, length)
+            if rows < lanes:
+                logits = logits[torch.tensor(self.row)]
+            self._take(logits, slice(0, lanes), step)
 
     def _graph(self, rows: int, length: int) -> Callable[[], None]:
         """`_steps` as one launch. It runs once before it is recorded; what that moved is put back."""
@@ -186,6 +200,29 @@ class Slots:
                 self._steps(rows, length)
             self.graphs[key] = graph.replay
         return self.graphs[key]
+
+
+def seated(alike: Mapping[tuple[int, int], list[int]]) -> tuple[list[list[int]], list[tuple[int, int]]]:
+    """The lanes of each row, where `alike` (row, mark) are to have a row each; and what is copied: (to, from) rows.
+
+    Rows in use are the first; of those that share a row one stays, if that is among them.
+
+    >>> seated({(0, 7): [0, 2], (0, 8): [1], (3, 7): [5]})
+    ([[0, 2], [5], [1]], [(1, 3), (2, 0)])
+    """
+    rows: list[list[int]] = [[] for _ in alike]
+    parted = []
+    for (row, _), lanes in alike.items():
+        if row < len(rows) and not rows[row]:
+            rows[row] = lanes
+        else:
+            parted.append((row, lanes))
+    moved = []
+    for to, lanes in enumerate(rows):
+        if not lanes:
+            source, rows[to] = parted.pop()
+            moved.append((to, source))
+    return rows, moved
 
 
 def _up(number: int, multiple: int) -> int:
