@@ -116,6 +116,9 @@ def main() -> None:
                 one, other = getattr(found[2], name), getattr(wanted[2], name)
                 if other == other and other is not None:
                     worst["stats"] = max(worst["stats"], abs(one - other) / max(1.0, abs(other)))
+            policies = [make_tiny_policy(tie_word_embeddings=tied) for _ in range(2)]
+            if seed % 2:
+                policies[1] = shard(policies[1])
             supervised = [
                 taught(policy, rollouts, recipe, who) for policy, who in zip(policies, (ALONE, ranks), strict=True)
             ]

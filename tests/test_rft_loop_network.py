@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +24,9 @@ from rft_loop.sampling.rollout import Rollout
 from tests.families import UNEVEN, known
 
 MakePolicy = Callable[..., Policy]
-ARRANGEMENTS = {  # by the bounds that lead to each
+ARRANGEMENTS: dict[str, dict[str, Any]] = {  # by the bounds that lead to each
     "row by row": {"TREE": 0},
-    "a tree each": {"TREE": 10**6, "ONE_ROW": 0, "SHARED": -1},
+    "a tree each": {"TREE": 10**6, "ONE_ROW": 0, "_cost_alone": lambda *_: math.inf},
     "trees in one row": {"TREE": 10**6, "ONE_ROW": 10**6},
 }
 
@@ -109,16 +110,89 @@ def test_what_short_answers_begin_with_alike_is_run_once(
     assert run == [sum(map(len, UNEVEN)) + 5 * len(UNEVEN)]  # 7, 7 8, 7 8 9, 6, 6 8
 
 
-@pytest.mark.parametrize("alike", [True, False])
-def test_short_answers_share_what_they_begin_with_only_where_enough_is_spared(
-    tiny_policy: MakePolicy, alike: bool
+def numbered(*lengths: int, common: int = 0) -> list[tuple[int, ...]]:
+    """Answers that differ from place `common` on."""
+    return [tuple([5] * min(common, length) + [6 + row] * (length - common)) for row, length in enumerate(lengths)]
+
+
+@pytest.mark.parametrize(
+    ("case", "answers", "shared"),
+    [
+        ("the same answer", [numbered(9)[0]] * 8, True),
+        ("answers that agree in half their tokens", numbered(*[9] * 8, common=4), True),
+        ("answers that differ from the start", numbered(*[9] * 8), False),
+        ("long ones, which differ, beside short ones that agree", numbered(*[26] * 8) + [(5, 5, 5)] * 8, False),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_answers_share_what_they_begin_with_where_that_costs_less(
+    tiny_policy: MakePolicy, case: str, answers: list[tuple[int, ...]], shared: bool
 ) -> None:
     network = tiny_policy().network
     assert network is not None
-    prompts = [tuple(range(10, 40)), tuple(range(40, 80))]
-    answers = [tuple([5] * 8 if alike else [5 + number] * 8) for number in range(20)]
-    tokens = packed.arranged(network, prompts, [number % 2 for number in range(20)], answers).ids
-    assert len(tokens) == 70 + (2 if alike else 20) * 7
+    prompts = [(*range(10, 30), number) for number in range(len(answers) // 8 * 4)]
+    owner, given = zip(*[(4 * (n // 8) + k, each) for n, each in enumerate(answers) for k in range(4)], strict=True)
+    tokens = len(packed.arranged(network, prompts, owner, given).ids)
+    distinct = {(of, each[:k]) for of, each in zip(owner, given, strict=True) for k in range(1, len(each))}
+    everything = sum(len(each) - 1 for each in given)
+    assert tokens - sum(map(len, prompts)) == (len(distinct) if shared else everything)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answers", "shared"),
+    [
+        (240, [(5,) * 10] * 8, True),
+        (250, [(5,) * 10] * 8, False),  # prompt and answer together
+        (100, numbered(*[40] * 4, common=4), True),
+        (100, numbered(*[40] * 5, common=4), False),  # all answers together
+    ],
+)
+def test_a_tree_has_256_tokens_at_most(
+    tiny_policy: MakePolicy,
+    prompt: int,
+    answers: list[tuple[int, ...]],
+    shared: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = tiny_policy().network
+    assert network is not None
+    monkeypatch.setattr(network, "operations", lambda tokens, pairs: tokens)  # attention costs nothing
+    tokens = len(packed.arranged(network, [(7,) * prompt], [0] * len(answers), answers).ids)
+    assert (tokens < prompt + sum(len(answer) - 1 for answer in answers)) == shared
+
+
+@in_every_arrangement
+def test_a_mask_is_widened_to_what_the_device_s_kernels_take(
+    tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "KEYS", {"cpu": packed.KEYS["cuda"]})
+    policy = tiny_policy()
+    assert_as_transformers(policy, draw(policy))
+    network = policy.network
+    assert network is not None
+    keys: list[int] = []
+    masks = network.masks
+
+    def seen(*asked: Any) -> dict[int | None, torch.Tensor]:
+        found = masks(*asked)
+        keys.extend(mask.shape[-1] for mask in found.values())
+        return found
+
+    monkeypatch.setattr(network, "masks", seen)
+    packed.arranged(network, UNEVEN, [*range(len(UNEVEN))], [(9,) * (3 + row) for row in range(len(UNEVEN))])
+    assert keys
+    assert all(count % 8 == 0 for count in keys)
+
+
+@in_every_arrangement
+def test_layers_that_are_run_again_for_the_gradient_give_the_same_one(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    assert policy.network is not None
+    rollouts = draw(policy)
+    _, wanted = scored(policy, rollouts)
+    policy.network.recomputes = True
+    _, gradient = scored(policy, rollouts)
+    assert torch.equal(gradient, wanted)
 
 
 @in_every_arrangement

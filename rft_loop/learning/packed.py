@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
@@ -18,8 +19,8 @@ from rft_loop.learning.prefix_tree import PrefixTree
 from rft_loop.model.network import Hear, Layer, Network, attention
 
 ONE_ROW = 64  # trees of so many tokens together cost less as one row, each blind to the others, than a row each
-TREE = 256  # most tokens of a tree: each attends to a row as long, though it hears few of them
-SHARED = 0.05  # of all tokens, the least that larger trees must spare
+TREE = 256  # most tokens of a tree: it is built on the host, and its mask has room for every pair
+KEYS = {"cuda": 8}  # kernels copy a mask in every layer unless it has a multiple of so many keys
 NEVER = 2**30  # a place that no token can look back to
 
 
@@ -68,29 +69,48 @@ def _as_trees(
         if len(trees[number]) > TREE:
             return None
     begins = [0, *accumulate(map(len, trees))]
-    alone = sum(map(len, prompts)) + sum(len(path) - 1 for path in paths)
-    if begins[-1] > max(ONE_ROW, (1 - SHARED) * alone):
+    if begins[-1] > ONE_ROW and _cost_together(network, trees) > _cost_alone(network, prompts, answers):
         return None
     ids = [token for tree in trees for token in tree.tokens]
     places = [place for tree in trees for place in tree.places]
     before = [begins[number] + at for path, number in zip(paths, owner, strict=True) for at in path]
-    hear = _hear_within(network, [tree.apart() for tree in trees])
-    return Packed(torch.tensor(ids), torch.tensor(places), torch.tensor(before), hear)
+    return Packed(torch.tensor(ids), torch.tensor(places), torch.tensor(before), _hear_within(network, trees))
 
 
-def _hear_within(network: Network, trees: Sequence[Tensor]) -> Hear:
-    """Tokens hear those they come after; `trees`: of each how far they stand apart, (tokens, tokens)."""
-    device = network.model.device
+def _cost_together(network: Network, trees: Sequence[PrefixTree]) -> int:
+    """Operations of a layer where each tree is a row; all are padded to the largest."""
+    return network.operations(sum(map(len, trees)), len(trees) * max(map(len, trees)) ** 2)
+
+
+def _cost_alone(network: Network, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> int:
+    """Operations of a layer row by row, each answer on top of its prompt."""
+    asked, answered = max(map(len, prompts)), max(map(len, answers)) - 1
+    tokens = sum(map(len, prompts)) + sum(map(len, answers)) - len(answers)
+    return network.operations(tokens, len(prompts) * asked**2 + len(answers) * answered * (asked + answered))
+
+
+def _hear_within(network: Network, trees: Sequence[PrefixTree]) -> Hear:
+    """Tokens hear those they come after. Each tree is a row to the attention, or all together where they are small."""
     rows = [trees] if sum(map(len, trees)) <= ONE_ROW else [[tree] for tree in trees]
-    lengths = [sum(map(len, row)) for row in rows]
-    apart = torch.eye(max(lengths), dtype=torch.long).repeat(len(rows), 1, 1) - 1  # what pads a row hears itself
+    there = _there([sum(map(len, row)) for row in rows])
+    device = network.model.device
+    there = F.pad(there, (0, -there.shape[1] % KEYS.get(device.type, 1)))
+    shape = there.shape
+    places, parents = np.zeros(shape, np.int32), np.full(shape, -1)
     for number, row in enumerate(rows):
         begin = 0
         for tree in row:
-            end = begin + len(tree)
-            apart[number, begin:end, begin:end] = tree
-            begin = end
-    padding, masks = _Padding(_there(lengths).to(device)), network.masks(apart.to(device))
+            part = slice(begin, begin + len(tree))
+            places[number, part] = tree.places
+            parents[number, part] = [-1 if parent < 0 else parent + begin for parent in tree.parents]
+            begin += len(tree)
+    heard = np.repeat(np.eye(shape[1], dtype=bool)[None], shape[0], 0)  # what pads a row hears itself
+    for place in range(1, int(places.max()) + 1):  # those before are known by then
+        of, at = np.nonzero(places == place)
+        heard[of, at] |= heard[of, parents[of, at]]
+    where = torch.from_numpy(places).to(device)
+    apart = torch.where(torch.from_numpy(heard).to(device), where[:, :, None] - where[:, None], -1)
+    padding, masks = _Padding(there.to(device)), network.masks(apart)
 
     def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         q, k, v = (padding.padded(side) for side in (query, key, value))
@@ -125,8 +145,7 @@ def _there(lengths: Sequence[int]) -> Tensor:
 
 def _hear_row_by_row(network: Network, asked: Tensor, answered: Tensor, owner: Tensor) -> Hear:
     """`asked` (prompts, width) and `answered` (answers, width): where each has a token; `owner` (answers,)."""
-    # Kernels on a GPU copy a mask in every layer unless it has a multiple of 8 keys.
-    answered = F.pad(answered, (0, -(asked.shape[1] + answered.shape[1]) % 8))
+    answered = F.pad(answered, (0, -(asked.shape[1] + answered.shape[1]) % KEYS.get(asked.device.type, 1)))
     prompts, answers = _Padding(asked), _Padding(answered)
     along = torch.arange(max(asked.shape[1], answered.shape[1]), device=asked.device, dtype=torch.int32)
     places = asked.sum(1, dtype=torch.int32)[owner][:, None] + along[: answered.shape[1]]

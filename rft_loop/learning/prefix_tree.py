@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-import torch
-from torch import Tensor
-
 
 class PrefixTree:
     """Tokens, each with the one that it comes after.
@@ -15,8 +11,6 @@ class PrefixTree:
     >>> tree = PrefixTree()
     >>> tree.add([7, 8, 9]), tree.add([7, 8, 5]), tree.tokens
     ([0, 1, 2], [0, 1, 3], [7, 8, 9, 5])
-    >>> tree.apart().tolist()
-    [[0, -1, -1, -1], [1, 0, -1, -1], [2, 1, 0, -1], [2, 1, -1, 0]]
     """
 
     def __init__(self) -> None:
@@ -39,12 +33,3 @@ class PrefixTree:
                 self.parents.append(at)
             path.append(at := found)
         return path
-
-    def apart(self) -> Tensor:
-        """How many places back each token stands from each, (tokens, tokens); -1 where it is not among those before."""
-        before = np.eye(len(self), dtype=bool)
-        for token, parent in enumerate(self.parents):
-            if parent >= 0:
-                before[token] |= before[parent]
-        places = np.array(self.places)
-        return torch.from_numpy(np.where(before, places[:, None] - places, -1))

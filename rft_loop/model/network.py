@@ -127,6 +127,12 @@ class Network:
             found[window] = mask[:, None]
         return found
 
+    def operations(self, tokens: int, pairs: int) -> int:
+        """Of one layer: its products over so many tokens, and attention over so many pairs of query and key."""
+        layer = self.weights.layers[0]
+        weights = sum(part.numel() for part in (layer.qkv, layer.out, layer.gate_up, layer.down))
+        return 2 * weights * tokens + 4 * int(self.heads * self.width) * pairs
+
     def in_order(self, places: int) -> Callable[[Layer, Tensor, Tensor, Tensor], Tensor]:
         """How rows of so many tokens each hear what stands before: of (rows, places, heads, width), (..., hidden).
 

@@ -1,7 +1,7 @@
 """Slots: rows of a fixed cache that rollouts are decoded in; one that ends makes room for the next.
 
-Rollouts of one prompt share a row until they part. On a GPU, where the tokens between two looks are one CUDA graph,
-made for each bucket of rows and length, each has a row of its own.
+Where it looks at each token (on a CPU), rollouts of one prompt share a row until they part. On a GPU the tokens between
+two looks are one CUDA graph, made for each bucket of rows and length, and each rollout has a row of its own.
 """
 
 from __future__ import annotations
@@ -134,9 +134,11 @@ class Slots:
         """Let go of the lanes that have ended; those that have parted get rows of their own, in use without gaps."""
         live = len(self.row)
         ended = self.ended[:live].tolist()
+        parts_unseen = self.stride > 1 or self.uses_graphs
+        if parts_unseen and self.held == live and not any(ended):
+            return
         if any(ended):
             self.lengths[self.owner[:live]] = self.count[:live]  # of those that go on, for the time being
-        parts_unseen = self.stride > 1 or self.uses_graphs
         last = range(live) if parts_unseen else self.token[:live].tolist()
         alike: dict[tuple[int, int], list[int]] = {}
         for lane in range(live):
@@ -146,13 +148,13 @@ class Slots:
         order = [lanes[0] for lanes in lanes_of] + [lane for lanes in lanes_of for lane in lanes[1:]]
         if moved:
             to, source = torch.tensor(moved, device=self.ends.device).T
-            length = max(self.reached) + 1
+            length = max(self.reached[lanes_of[row][0]] for row, _ in moved)
             for layer in self.cache:
                 layer[to, ..., :length, :] = layer[source, ..., :length, :]
         if order != list(range(live)):
             kept = torch.tensor(order, dtype=torch.long, device=self.ends.device)
             self.states[:, : len(order)] = self.states[:, kept]
-            self.ended[: len(order)], self.ended[len(order) : live] = False, True
+            self.ended[: len(order)] = False
             self.reached = [self.reached[lane] for lane in order]
         self.held = len(lanes_of)
         self.row = [*range(self.held), *(row for row, lanes in enumerate(lanes_of) for _ in lanes[1:])]
@@ -184,6 +186,7 @@ class Slots:
 
     def _graph(self, rows: int, length: int) -> Callable[[], None]:
         """`_steps` as one launch. It runs once before it is recorded; what that moved is put back."""
+        assert self.held == len(self.row)  # what is recorded knows of no shared rows
         key = (rows, length, *self.choice.settings)
         if key not in self.graphs:
             states = (self.token, self.place, self.count, self.ended)
@@ -203,9 +206,10 @@ class Slots:
 
 
 def seated(alike: Mapping[tuple[int, int], list[int]]) -> tuple[list[list[int]], list[tuple[int, int]]]:
-    """The lanes of each row, where `alike` (row, mark) are to have a row each; and what is copied: (to, from) rows.
+    """The lanes of each row, and which rows are copied, (to, from).
 
-    Rows in use are the first; of those that share a row one stays, if that is among them.
+    `alike` holds the lanes that are to share a row, by the row they had and their last token. As many rows are used,
+    the first ones; those that keep their row stay in it.
 
     >>> seated({(0, 7): [0, 2], (0, 8): [1], (3, 7): [5]})
     ([[0, 2], [5], [1]], [(1, 3), (2, 0)])

@@ -36,7 +36,8 @@ OTHERWISE = {"MIG", "LAPTOP", "D", "MAX-Q", "ADA"}  # a part of a card, or a les
 def speed(policy: Policy, clock: Clock, *, sampled: float, trained: float, devices: int = 1) -> dict[str, float]:
     """Tokens a second of a step's sampling and of its update, and `device_share` of each on a GPU that is known.
 
-    `sampled` and `trained` count tokens of answers; a prompt, which runs once for its group, is not counted. The share
+    `sampled` and `trained` count tokens of answers; a prompt, which runs once for its group, is not counted, and
+    what short answers begin with alike, which the update runs once, counts for each. The share
     takes 2 operations a weight and token for a forward pass and as many again for each of the two gradients of a
     backward pass (Kaplan et al. 2020, section 2.1), attention left out.
     """
