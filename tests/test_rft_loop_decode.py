@@ -345,16 +345,14 @@ def test_rollouts_share_a_row_for_as_long_as_they_agree(
     tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch, family: dict[str, Any], temperature: float
 ) -> None:
     policy = tiny_policy(**family)
-    decoder = policy.decoder
-    assert decoder is not None
     rows: list[int] = []
-    logits = decoder.logits
+    steps = Slots._steps
 
-    def counted(tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
-        rows.append(len(tokens))
-        return logits(tokens, *rest)
+    def counted(slots: Slots, *rest: Any) -> None:
+        rows.append(slots.held)
+        steps(slots, *rest)
 
-    monkeypatch.setattr(decoder, "logits", counted)
+    monkeypatch.setattr(Slots, "_steps", counted)
     rollouts = draw(policy, temperature=temperature, per_prompt=8)
     begun = {(place // 8, each.tokens[:k]) for place, each in enumerate(rollouts) for k in range(1, len(each.tokens))}
     assert sum(rows) == len(begun)

@@ -82,6 +82,20 @@ def test_it_scores_and_teaches_as_transformers_does(tiny_policy: MakePolicy, fam
     assert_as_transformers(policy, rollouts)
 
 
+@known
+@in_every_arrangement
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
+def test_tokens_are_trained_on_with_the_log_probs_they_were_sampled_with(
+    tiny_policy: MakePolicy, family: dict[str, Any], temperature: float
+) -> None:
+    """To the last bit where products sum up alike whatever is beside a token, as MKL's do from 4 rows on."""
+    policy = tiny_policy(**family)
+    rollouts = sample(policy, UNEVEN, per_prompt=5, max_new_tokens=20, temperature=temperature, seed=1)
+    found = score(policy, rollouts, temperature)
+    sampled = torch.tensor([logprob for rollout in rollouts for logprob in rollout.logprobs])
+    torch.testing.assert_close(found.logprobs[found.mask].detach(), sampled, atol=3e-6, rtol=0)
+
+
 @in_every_arrangement
 def test_answers_of_one_token_each_need_nothing_run_but_their_prompts(tiny_policy: MakePolicy) -> None:
     policy = tiny_policy()

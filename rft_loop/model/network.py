@@ -21,6 +21,10 @@ from rft_loop.model.stack import Stack
 NORM_OFFSET = {"llama": 0.0, "mistral": 0.0, "qwen2": 0.0, "qwen3": 0.0, "gemma2": 1.0, "gemma3_text": 1.0}
 """The model types that are known, with what their norms add to the weight (Gemma Team 2024, appendix)."""
 
+ROWS = 4
+"""MKL sums the products of rows that are left over from so many up in another order, where there are few for a thread;
+a token's numbers should not tell what is run beside it."""
+
 
 @dataclass
 class Layer:
@@ -70,6 +74,9 @@ class Network:
         """
         config = model.config
         self.model, self.dtype, self.lasts = model, dtype, lasts
+        # In float32 attention depends, in its last bits, on where the masked keys stand. On a CPU its sums are made in
+        # float64 and rounded, so that a token is trained on with the very log-prob that it was sampled with.
+        self.attends_in = torch.float64 if dtype == torch.float32 and model.device.type == "cpu" else dtype
         self.offset = NORM_OFFSET[config.model_type]
         self.body = model.base_model
         self.heads, self.shared = config.num_attention_heads, config.num_key_value_heads
@@ -121,7 +128,7 @@ class Network:
         found = {}
         for window in self.windows if windows is None else windows:
             far = apart < 0 if window is None else (apart < 0) | (apart >= window)
-            mask = torch.where(far, -torch.inf, 0.0).to(self.dtype)
+            mask = torch.where(far, -torch.inf, 0.0).to(self.attends_in)
             if mask.shape[1] > 1:  # one query's serves all heads
                 mask = mask.repeat(1, self.heads // self.shared, 1)
             found[window] = mask[:, None]
@@ -171,18 +178,18 @@ class Network:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Of hidden states, (..., vocabulary) in float32; without a gradient."""
-        logits = F.linear(hidden, self.weights.head).float()
+        logits = product(hidden, self.weights.head).float()
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 
     def _through(
         self, layer: Layer, turns: tuple[Tensor, Tensor], hear: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor
     ) -> Tensor:
         """One layer."""
-        qkv = F.linear(self._normed(x, layer.before_attention), layer.qkv, layer.qkv_bias)
-        heard = hear(*self._turned(qkv, layer, turns))
-        x = x + self._normed(F.linear(heard, layer.out, layer.out_bias), layer.after_attention)
-        gate, up = F.linear(self._normed(x, layer.before_mlp), layer.gate_up).chunk(2, -1)
-        return x + self._normed(F.linear(layer.activation(gate) * up, layer.down), layer.after_mlp)
+        qkv = product(self._normed(x, layer.before_attention), layer.qkv, layer.qkv_bias)
+        heard = hear(*self._turned(qkv, layer, turns)).to(self.dtype)
+        x = x + self._normed(product(heard, layer.out, layer.out_bias), layer.after_attention)
+        gate, up = product(self._normed(x, layer.before_mlp), layer.gate_up).chunk(2, -1)
+        return x + self._normed(product(layer.activation(gate) * up, layer.down), layer.after_mlp)
 
     def _turned(self, qkv: Tensor, layer: Layer, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries and keys turned by their places (Su et al. 2021), and values; (..., heads, head width) each."""
@@ -192,9 +199,9 @@ class Network:
             query, key = torch.split(both, [self.heads, self.shared], -2)
             both = torch.cat([self._normed(query, layer.query_norm), self._normed(key, layer.key_norm)], -2)
         cos, sin = turns
-        turned = (both * cos + both.roll(self.width // 2, -1) * sin).to(self.dtype)
+        turned = (both * cos + both.roll(self.width // 2, -1) * sin).to(self.attends_in)
         query, key = torch.split(turned, [self.heads, self.shared], -2)
-        return query, key, value
+        return query, key, value.to(self.attends_in)
 
     def _normed(self, x: Tensor, weight: Tensor | None) -> Tensor:
         """In float32, as the sum of the layers is kept, whatever the products are computed in."""
@@ -282,6 +289,16 @@ def _rope_types(model: Any) -> set[str]:
     return set(kinds.values()) if isinstance(kinds, dict) else {kinds}
 
 
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Of (..., in) with a weight (out, in), (..., out). On a CPU few rows are filled up to a multiple of `ROWS`."""
+    rows = x.numel() // x.shape[-1]
+    missing = -rows % ROWS if x.device.type == "cpu" and rows < 2 * ROWS * torch.get_num_threads() else 0
+    if not missing:
+        return F.linear(x, weight, bias)
+    filled = F.pad(x.reshape(rows, x.shape[-1]), (0, 0, 0, missing))
+    return F.linear(filled, weight, bias)[:rows].view(*x.shape[:-1], len(weight))
+
+
 def attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, layer: Layer) -> Tensor:
     """Queries (rows, places, heads, width) over keys and values (rows, shared heads, places, width): (..., hidden).
 
@@ -294,5 +311,6 @@ def attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, layer: 
         heard = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=layer.scale)
     else:
         scores = layer.soft_cap * torch.tanh(query @ keys.transpose(-1, -2) * layer.scale / layer.soft_cap)
-        heard = torch.softmax((scores + mask).float(), -1).to(values.dtype) @ values
+        wide = torch.promote_types(scores.dtype, torch.float32)
+        heard = torch.softmax(scores + mask, -1, dtype=wide).to(values.dtype) @ values
     return heard.view(rows, heads, places, width).transpose(1, 2).reshape(rows, places, -1)

@@ -28,7 +28,7 @@ class Decoder:
         """An empty cache."""
         net = self.network
         shape = (rows, 2, net.shared, places, net.width)
-        return [torch.zeros(shape, dtype=net.dtype, device=net.model.device) for _ in net.weights.layers]
+        return [torch.zeros(shape, dtype=net.attends_in, device=net.model.device) for _ in net.weights.layers]
 
     def logits(self, tokens: Tensor, places: Tensor, cache: Cache, length: int) -> Tensor:
         """Logits after one more token of each row, (rows, vocabulary) in float32; its keys and values are put in place.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from rft_loop.model.network import ROWS
 from rft_loop.sampling.choose import Choice
 from rft_loop.sampling.decoder import Decoder
 
@@ -38,12 +39,14 @@ class Slots:
         self.bucket = bucket or LENGTH_BUCKET.get(device.type, 1)
         self.places = _up(places + self.stride, self.bucket)
         decoder.network.reach(self.places)
-        self.cache = decoder.cache(rows, self.places)
+        self.multiple = 1 if device.type == "cuda" else ROWS  # so many rows, or several times as many, are run
+        room = _up(rows, self.multiple)
+        self.cache = decoder.cache(room, self.places)
         # Of each lane (a rollout that is under way): its rollout, last token, that token's place, number of tokens,
         # and whether it has ended.
-        self.states = torch.zeros(4, rows, dtype=torch.long, device=device)
+        self.states = torch.zeros(4, room, dtype=torch.long, device=device)
         self.owner, self.token, self.place, self.count = self.states
-        self.ended = torch.ones(rows, dtype=torch.bool, device=device)
+        self.ended = torch.ones(room, dtype=torch.bool, device=device)
         self.most = torch.zeros((), dtype=torch.long, device=device)  # tokens of an answer
         # Of each step between two looks: random numbers, and what was chosen, with its number in the answer.
         self.uniform, self.logprob = torch.zeros(2, self.stride, rows, device=device)
@@ -178,8 +181,9 @@ class Slots:
 
     def _steps(self, lanes: int, length: int) -> None:
         rows = lanes if self.held == len(self.row) else self.held
+        run = _up(rows, self.multiple)
         for step in range(self.stride):
-            logits = self.decoder.logits(self.token[:rows], self.place[:rows], self.cache, length)
+            logits = self.decoder.logits(self.token[:run], self.place[:run], self.cache, length)[:rows]
             if rows < lanes:
                 logits = logits[torch.tensor(self.row)]
             self._take(logits, slice(0, lanes), step)
