@@ -92,10 +92,10 @@ def _cost_alone(network: Network, prompts: Sequence[Sequence[int]], answers: Seq
 def _hear_within(network: Network, trees: Sequence[PrefixTree]) -> Hear:
     """Tokens hear those they come after. Each tree is a row to the attention, or all together where they are small."""
     rows = [trees] if sum(map(len, trees)) <= ONE_ROW else [[tree] for tree in trees]
-    there = _there([sum(map(len, row)) for row in rows])
     device = network.model.device
-    there = F.pad(there, (0, -there.shape[1] % KEYS.get(device.type, 1)))
-    shape = there.shape
+    filled = there([sum(map(len, row)) for row in rows])
+    filled = F.pad(filled, (0, -filled.shape[1] % KEYS.get(device.type, 1)))
+    shape = filled.shape
     places, parents = np.zeros(shape, np.int32), np.full(shape, -1)
     for number, row in enumerate(rows):
         begin = 0
@@ -110,7 +110,7 @@ def _hear_within(network: Network, trees: Sequence[PrefixTree]) -> Hear:
         heard[of, at] |= heard[of, parents[of, at]]
     where = torch.from_numpy(places).to(device)
     apart = torch.where(torch.from_numpy(heard).to(device), where[:, :, None] - where[:, None], -1)
-    padding, masks = _Padding(there.to(device)), network.masks(apart)
+    padding, masks = _Padding(filled.to(device)), network.masks(apart)
 
     def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         q, k, v = (padding.padded(side) for side in (query, key, value))
@@ -124,9 +124,10 @@ def _row_by_row(
 ) -> Packed:
     """Prompts hear themselves; each answer hears its prompt and itself."""
     device = network.model.device
-    asked, answered = (_there([len(part) for part in parts]) for parts in (prompts, [each[:-1] for each in answers]))
+    begun = [answer[:-1] for answer in answers]  # nothing comes after an answer's last token
+    asked, answered = (there([len(part) for part in parts]) for parts in (prompts, begun))
     lengths, of = asked.sum(1), torch.tensor(owner)
-    ids = torch.tensor([token for part in (*prompts, *(each[:-1] for each in answers)) for token in part])
+    ids = torch.tensor([token for part in (*prompts, *begun) for token in part])
     asked_at = torch.arange(asked.shape[1]).expand(asked.shape)
     answered_at = lengths[of][:, None] + torch.arange(answered.shape[1])
     places = torch.cat([asked_at[asked], answered_at[answered]])
@@ -134,11 +135,11 @@ def _row_by_row(
     count = int(lengths.sum())
     after = torch.full(answered.shape, 0).masked_scatter(answered, torch.arange(count, len(ids)))
     before = torch.cat([(lengths.cumsum(0) - 1)[of][:, None], after], 1)
-    before = before[_there([len(each) for each in answers])]
+    before = before[there([len(answer) for answer in answers])]
     return Packed(ids, places, before, _hear_row_by_row(network, asked.to(device), answered.to(device), of.to(device)))
 
 
-def _there(lengths: Sequence[int]) -> Tensor:
+def there(lengths: Sequence[int]) -> Tensor:
     """Where rows of these lengths have a token, (rows, longest)."""
     return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
 

@@ -14,7 +14,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from rft_loop.learning.logprobs import token_logprobs
 from rft_loop.learning.loss import clipped_count, correction, divergence, policy_loss, token_weights
 from rft_loop.learning.micro_batches import micro_batches, shares
-from rft_loop.learning.packed import packed_states
+from rft_loop.learning.packed import packed_states, there
 from rft_loop.learning.prefill import answer_states
 from rft_loop.model.policy import Policy
 from rft_loop.parallel.ranks import ALONE, Ranks
@@ -79,8 +79,7 @@ def score(
 
 def present(rollouts: Sequence[Rollout]) -> Tensor:
     """Where each rollout has a token, (rollouts, tokens)."""
-    lengths = torch.tensor([len(rollout.tokens) for rollout in rollouts])
-    return torch.arange(int(lengths.max())) < lengths[:, None]
+    return there([len(rollout.tokens) for rollout in rollouts])
 
 
 @torch.no_grad()
