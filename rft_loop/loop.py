@@ -100,7 +100,7 @@ def reinforced_step(training: Training, step: int) -> None:
             "step", step=step, of=recipe.steps, learning_rate=rate,
             **measures(rollouts, grades, rewards, stats, recipe.group_size), **by_grader(grades, watched),
             **speed(training.policy, clock, sampled=sum(lengths), trained=stats.tokens, devices=training.ranks.world),
-            **training.spending.lap(grades), **clock.laps(),
+            **training.size_of_weights(step), **training.spending.lap(grades), **clock.laps(),
         )  # fmt: skip
         training.progress = replace(training.progress, step=step, validation={})
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import torch
-from torch.nn.utils import clip_grad_norm_
 
 from graders.grade import GradingError
 from graders.sample import Sample
@@ -16,12 +15,12 @@ from graders.template import render
 from rft_loop.drawing import draw
 from rft_loop.items import Rows, context_of, read_items
 from rft_loop.learning.micro_batches import micro_batches, shares
-from rft_loop.learning.optimizer import learning_rate
-from rft_loop.learning.update import score, weight_rms
+from rft_loop.learning.optimizer import learning_rate, take_step
+from rft_loop.learning.update import score
 from rft_loop.model.policy import Policy
 from rft_loop.parallel.crew import Holds, together
 from rft_loop.parallel.ranks import ALONE, Ranks
-from rft_loop.parallel.sharding import ShardedPolicy, full
+from rft_loop.parallel.sharding import ShardedPolicy
 from rft_loop.recipe import Recipe, WarmStart
 from rft_loop.sampling.rollout import Rollout
 from rft_loop.watching.measures import Clock
@@ -62,6 +61,7 @@ def supervised_step(training: Training, step: int) -> None:
         training.tell(
             "step", step=step, of=recipe.steps, learning_rate=rate, **done._asdict(), tokens=tokens, **clock.laps(),
             **speed(training.policy, clock, sampled=0, trained=tokens, devices=training.ranks.world),
+            **training.size_of_weights(step),
         )  # fmt: skip
         training.progress = replace(training.progress, step=step, validation={})
 
@@ -71,7 +71,6 @@ class Learned(NamedTuple):
 
     loss: float  # mean per answer token, in nats
     grad_norm: float  # before it is clipped
-    weight_rms: float  # before the step
 
 
 def learned(held: Holds, batch: Sequence[Pair], rate: float) -> Learned:
@@ -98,15 +97,14 @@ def learn(
     # Sharded weights are run equally often by all ranks: one with fewer parts runs some of weight 0.
     missing = int(ranks.largest(len(parts))) - len(parts) if isinstance(policy, ShardedPolicy) else 0
     weights = [1 / sum(len(rollout.tokens) for rollout in rollouts)] * len(parts) + [0.0] * missing
-    loss, rms = 0.0, weight_rms(policy)
+    loss = 0.0
     for part, weight in zip([*parts, *[[0]] * missing], weights, strict=True):
         share = _surprise(policy, [rollouts[place] for place in part]) * weight
         share.backward()  # type: ignore[no-untyped-call]
         loss += float(share.detach())
     ranks.add_up_gradients(policy.trained)
-    norm = float(full(clip_grad_norm_(policy.trained, recipe.max_grad_norm)))
-    optimizer.step()
-    return Learned(ranks.add_up(loss)[0], norm, rms)
+    norm = take_step(optimizer, policy.trained, recipe.max_grad_norm)
+    return Learned(ranks.add_up(loss)[0], norm)
 
 
 def written_answers(recipe: Recipe, items: Rows) -> Rows:

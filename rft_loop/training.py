@@ -21,7 +21,7 @@ from rft_loop.model.checkpoint import Progress, all_checkpoints, load_checkpoint
 from rft_loop.model.network import NORM_OFFSET
 from rft_loop.model.policy import Policy, choose_device, load_policy
 from rft_loop.parallel.crew import Hand, together
-from rft_loop.parallel.orders import make_ready, take_reference, take_up
+from rft_loop.parallel.orders import make_ready, take_reference, take_up, weighed
 from rft_loop.parallel.ranks import ALONE, Ranks
 from rft_loop.pause import Pause
 from rft_loop.reading import check_sees_enough
@@ -69,6 +69,10 @@ class Training:
 
     def tell(self, kind: str, **fields: Any) -> None:
         self.view(self.run.event(kind, **fields))
+
+    def size_of_weights(self, step: int) -> dict[str, float]:
+        """What the `step` event says of the weights after steps at which the run looks at its figures."""
+        return {"weight_rms": together(self, weighed)} if advice_due(step, self.recipe) else {}
 
 
 def prepare(recipe: Recipe, run: Run, view: View, spending: Spending, pause: Pause, ranks: Ranks = ALONE) -> Training:

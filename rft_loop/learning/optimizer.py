@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rft_loop.model.policy import Policy
-from rft_loop.parallel.sharding import full_on_first, split_like
+from rft_loop.parallel.sharding import full, full_on_first, split_like
 from rft_loop.recipe import Recipe
 
 
@@ -35,6 +37,21 @@ def learning_rate(peak: float, step: int, warmup_steps: int, steps: int, schedul
     if schedule == "linear":
         return peak * (steps - step + 1) / (steps - warmup_steps)
     return peak
+
+
+def take_step(optimizer: torch.optim.Optimizer, weights: list[Tensor], max_grad_norm: float) -> float:
+    """Move the weights by their gradients, scaled down to a norm of at most so much; the norm that they had."""
+    norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    if (length := float(full(norm))) > max_grad_norm:
+        clip_grads_with_norm_(weights, max_grad_norm, norm)
+    optimizer.step()
+    return length
+
+
+@torch.no_grad()
+def weight_rms(weights: Sequence[Tensor]) -> float:
+    """Root mean square of all weights."""
+    return float(full(get_total_norm(weights))) / math.sqrt(sum(weight.numel() for weight in weights))
 
 
 class OffloadedAdamW(torch.optim.AdamW):

@@ -43,7 +43,7 @@ def packed_states(
     packed = arranged(network, prompts, owner, answers)
     network.refresh()
     network.reach(int(packed.places.max()) + 1)
-    ids, places, before = (part.to(network.model.device) for part in packed[:3])
+    ids, places, before = (part.to(network.device) for part in packed[:3])
     return _taken(network.hidden(network.live(), ids, places, packed.hear), before)
 
 
@@ -92,7 +92,7 @@ def _cost_alone(network: Network, prompts: Sequence[Sequence[int]], answers: Seq
 def _hear_within(network: Network, trees: Sequence[PrefixTree]) -> Hear:
     """Tokens hear those they come after. Each tree is a row to the attention, or all together where they are small."""
     rows = [trees] if sum(map(len, trees)) <= ONE_ROW else [[tree] for tree in trees]
-    device = network.model.device
+    device = network.device
     filled = there([sum(map(len, row)) for row in rows])
     filled = F.pad(filled, (0, -filled.shape[1] % KEYS.get(device.type, 1)))
     shape = filled.shape
@@ -123,7 +123,7 @@ def _row_by_row(
     network: Network, prompts: Sequence[Sequence[int]], owner: Sequence[int], answers: Sequence[Sequence[int]]
 ) -> Packed:
     """Prompts hear themselves; each answer hears its prompt and itself."""
-    device = network.model.device
+    device = network.device
     begun = [answer[:-1] for answer in answers]  # nothing comes after an answer's last token
     asked, answered = (there([len(part) for part in parts]) for parts in (prompts, begun))
     lengths, of = asked.sum(1), torch.tensor(owner)

@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from rft_loop.learning.logprobs import token_logprobs
 from rft_loop.learning.loss import clipped_count, correction, divergence, policy_loss, token_weights
 from rft_loop.learning.micro_batches import micro_batches, shares
+from rft_loop.learning.optimizer import take_step
 from rft_loop.learning.packed import packed_states, there
 from rft_loop.learning.prefill import answer_states
 from rft_loop.model.policy import Policy
 from rft_loop.parallel.ranks import ALONE, Ranks
-from rft_loop.parallel.sharding import ShardedPolicy, full, whole
+from rft_loop.parallel.sharding import ShardedPolicy, whole
 from rft_loop.recipe import Recipe
 from rft_loop.sampling.rollout import Rollout
 
@@ -41,7 +41,6 @@ class UpdateStats:
     entropy: float
     clipped: float  # share of tokens whose gradient the clip took away
     logprob_gap: float  # largest difference between the sampler's log-probs and the trainer's, before the update
-    weight_rms: float | None = None  # root mean square of the weights, before the update
     kl: float = 0.0  # mean divergence from the reference, where it is part of the loss
     tokens: float = 0.0  # of answers, that were run forward and backward, over all passes
 
@@ -80,13 +79,6 @@ def score(
 def present(rollouts: Sequence[Rollout]) -> Tensor:
     """Where each rollout has a token, (rollouts, tokens)."""
     return there([len(rollout.tokens) for rollout in rollouts])
-
-
-@torch.no_grad()
-def weight_rms(policy: Policy) -> float:
-    """Root mean square of all weights."""
-    count = sum(weight.numel() for weight in policy.trained)
-    return float(full(get_total_norm(policy.trained))) / math.sqrt(count)
 
 
 def divergences(reference: Policy, rollouts: Sequence[Rollout], recipe: Recipe, ranks: Ranks = ALONE) -> list[float]:
@@ -145,7 +137,7 @@ def update(
         for i in kept[:1] * missing
     ]
     totals = dict.fromkeys(("loss", "entropy", "clipped", "tokens", "kl"), 0.0)
-    norm, rms = 0.0, weight_rms(policy)
+    norm = 0.0
     for _ in range(recipe.updates_per_step):
         optimizer.zero_grad(set_to_none=True)
         for part in parts:
@@ -154,8 +146,7 @@ def update(
         for part in idle:
             part.backward()
         ranks.add_up_gradients(policy.trained)
-        norm = float(full(clip_grad_norm_(policy.trained, recipe.max_grad_norm)))
-        optimizer.step()
+        norm = take_step(optimizer, policy.trained, recipe.max_grad_norm)
     totals = dict(zip(totals, ranks.add_up(*totals.values()), strict=True))
     tokens = totals["tokens"]
     return UpdateStats(
@@ -164,7 +155,6 @@ def update(
         totals["entropy"] / tokens,
         totals["clipped"] / tokens,
         ranks.largest(max((part.gap for part in parts), default=0.0)),
-        rms,
         totals["kl"] / tokens,
         tokens,
     )

@@ -73,10 +73,10 @@ class Network:
         Raises KeyError for a model type that is not known.
         """
         config = model.config
-        self.model, self.dtype, self.lasts = model, dtype, lasts
+        self.model, self.dtype, self.lasts, self.device = model, dtype, lasts, model.device
         # In float32 attention depends, in its last bits, on where the masked keys stand. On a CPU its sums are made in
         # float64 and rounded, so that a token is trained on with the very log-prob that it was sampled with.
-        self.attends_in = torch.float64 if dtype == torch.float32 and model.device.type == "cpu" else dtype
+        self.attends_in = torch.float64 if dtype == torch.float32 and self.device.type == "cpu" else dtype
         self.offset = NORM_OFFSET[config.model_type]
         self.body = model.base_model
         self.heads, self.shared = config.num_attention_heads, config.num_key_value_heads
@@ -145,7 +145,7 @@ class Network:
 
         Without a mask where none is needed: for long prompts it would be the largest thing in memory.
         """
-        along = torch.arange(places, device=self.model.device)
+        along = torch.arange(places, device=self.device)
         masked = [layer for layer in self.weights.layers if layer.soft_cap or (layer.window or places) < places]
         masks = self.masks((along[:, None] - along)[None], {layer.window for layer in masked})
 
@@ -161,9 +161,7 @@ class Network:
 
     def hidden(self, weights: Weights, tokens: Tensor, places: Tensor, hear: Hear) -> Tensor:
         """Tokens (...,) at their places through every layer and the last norm, (..., hidden)."""
-        turns = {
-            kind: (cos[places][..., None, :], sin[places][..., None, :]) for kind, (cos, sin) in self.ropes.items()
-        }
+        turns = {kind: (cos[places], sin[places]) for kind, (cos, sin) in self.ropes.items()}
         x = F.embedding(tokens, weights.embedding, self.body.embed_tokens.padding_idx)
         if (factor := getattr(self.body.embed_tokens, "embed_scale", None)) is not None:
             x = x * factor.to(x.dtype)
@@ -186,7 +184,7 @@ class Network:
     ) -> Tensor:
         """One layer."""
         qkv = product(self._normed(x, layer.before_attention), layer.qkv, layer.qkv_bias)
-        heard = hear(*self._turned(qkv, layer, turns)).to(self.dtype)
+        heard = hear(*self._turned(qkv.to(self.attends_in), layer, turns)).type_as(qkv)
         x = x + self._normed(product(heard, layer.out, layer.out_bias), layer.after_attention)
         gate, up = product(self._normed(x, layer.before_mlp), layer.gate_up).chunk(2, -1)
         return x + self._normed(product(layer.activation(gate) * up, layer.down), layer.after_mlp)
@@ -194,18 +192,21 @@ class Network:
     def _turned(self, qkv: Tensor, layer: Layer, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries and keys turned by their places (Su et al. 2021), and values; (..., heads, head width) each."""
         qkv = qkv.view(*qkv.shape[:-1], -1, self.width)
-        both, value = torch.split(qkv, [self.heads + self.shared, self.shared], -2)
+        both, value = torch.split_with_sizes(qkv, (self.heads + self.shared, self.shared), -2)
         if layer.query_norm is not None:
-            query, key = torch.split(both, [self.heads, self.shared], -2)
+            query, key = torch.split_with_sizes(both, (self.heads, self.shared), -2)
             both = torch.cat([self._normed(query, layer.query_norm), self._normed(key, layer.key_norm)], -2)
         cos, sin = turns
-        turned = (both * cos + both.roll(self.width // 2, -1) * sin).to(self.attends_in)
-        query, key = torch.split(turned, [self.heads, self.shared], -2)
-        return query, key, value.to(self.attends_in)
+        turned = (both * cos + both.roll(self.width // 2, -1) * sin).type_as(value)
+        query, key = torch.split_with_sizes(turned, (self.heads, self.shared), -2)
+        return query, key, value
 
     def _normed(self, x: Tensor, weight: Tensor | None) -> Tensor:
         """In float32, as the sum of the layers is kept, whatever the products are computed in."""
-        return x if weight is None else F.rms_norm(x.float(), weight.shape, weight, self.epsilon).to(self.dtype)
+        if weight is None:
+            return x
+        normed = F.rms_norm(x.float(), weight.shape, weight, self.epsilon)
+        return normed if self.dtype == torch.float32 else normed.to(self.dtype)
 
     def knows_all_weights(self) -> bool:
         """Whether nothing of the model would be left untrained; adapters stand for themselves."""
@@ -240,7 +241,7 @@ class Network:
             "soft_cap": getattr(attention, "attn_logit_softcapping", None),
             "window": self._window(attention),
             "rope": attention.layer_type if self.model.config.model_type == "gemma3_text" else "",
-            "activation": mlp.act_fn,
+            "activation": mlp.act_fn.forward,  # without what a module's call looks for at every token
         }
 
     def _stack(self, *layers: nn.Module, name: str = "weight") -> Stack:
@@ -254,14 +255,15 @@ class Network:
         return own if self.model.config.model_type != "mistral" else self.model.config.sliding_window
 
     def _rotations(self, kind: str, places: int) -> tuple[Tensor, Tensor]:
-        """cos and sin of every place, (places, head width); the sign of the turn is in sin."""
+        """cos and sin of every place, (places, 1, head width) for all heads; the sign of the turn is in sin."""
         options = {"layer_type": kind} if kind else {}
         with torch.inference_mode(False), torch.no_grad():  # what is made here serves training too
-            where = torch.arange(places, device=self.model.device)[None]
-            like = torch.zeros((), device=self.model.device)
-            cos, sin = (found[0] for found in self.body.rotary_emb(like, where, **options))
+            where = torch.arange(places, device=self.device)[None]
+            like = torch.zeros((), device=self.device)
+            wide = torch.promote_types(self.attends_in, like.dtype)
+            cos, sin = (found[0, :, None].to(wide) for found in self.body.rotary_emb(like, where, **options))
             half = self.width // 2
-            return cos, torch.cat([-sin[:, :half], sin[:, half:]], -1)
+            return cos, torch.cat([-sin[..., :half], sin[..., half:]], -1)
 
 
 def network_of(model: Any, dtype: torch.dtype, lasts: bool = True) -> Network | None:
@@ -291,11 +293,10 @@ def _rope_types(model: Any) -> set[str]:
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Of (..., in) with a weight (out, in), (..., out). On a CPU few rows are filled up to a multiple of `ROWS`."""
-    rows = x.numel() // x.shape[-1]
-    missing = -rows % ROWS if x.device.type == "cpu" and rows < 2 * ROWS * torch.get_num_threads() else 0
-    if not missing:
+    rows = x.shape[:-1].numel()
+    if rows % ROWS == 0 or not x.is_cpu or rows >= 2 * ROWS * torch.get_num_threads():
         return F.linear(x, weight, bias)
-    filled = F.pad(x.reshape(rows, x.shape[-1]), (0, 0, 0, missing))
+    filled = F.pad(x.reshape(rows, x.shape[-1]), (0, 0, 0, -rows % ROWS))
     return F.linear(filled, weight, bias)[:rows].view(*x.shape[:-1], len(weight))
 
 
@@ -307,10 +308,14 @@ def attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, layer: 
     rows, places, heads, width = query.shape
     shared = keys.shape[1]
     query = query.view(rows, places, shared, -1, width).permute(0, 2, 3, 1, 4).reshape(rows, shared, -1, width)
-    if layer.soft_cap is None:
-        heard = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=layer.scale)
-    else:
-        scores = layer.soft_cap * torch.tanh(query @ keys.transpose(-1, -2) * layer.scale / layer.soft_cap)
-        wide = torch.promote_types(scores.dtype, torch.float32)
-        heard = torch.softmax(scores + mask, -1, dtype=wide).to(values.dtype) @ values
+    heard = attended(query, keys, values, mask, layer)
     return heard.view(rows, heads, places, width).transpose(1, 2).reshape(rows, places, -1)
+
+
+def attended(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, layer: Layer) -> Tensor:
+    """Of queries, keys and values (rows, heads, so many of each, width) what the queries hear, shaped as they are."""
+    if layer.soft_cap is None:
+        return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=layer.scale)
+    scores = layer.soft_cap * torch.tanh(query @ keys.transpose(-1, -2) * layer.scale / layer.soft_cap)
+    wide = torch.promote_types(scores.dtype, torch.float32)
+    return torch.softmax(scores + mask, -1, dtype=wide).to(values.dtype) @ values

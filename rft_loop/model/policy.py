@@ -55,7 +55,7 @@ class Policy:
     base: Base | None = None  # what lies frozen beneath an adapter; None: there is no adapter
     adapter_off: bool = False  # computes as the base does
 
-    @property
+    @cached_property
     def device(self) -> torch.device:
         return torch.device(self.model.device)
 

@@ -59,10 +59,10 @@ class _HandedOn(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, whole: Tensor, *weights: Tensor) -> Tensor:
-        ctx.kinds = [(len(weight), weight.dtype) for weight in weights]
+        ctx.sizes, ctx.dtypes = [len(weight) for weight in weights], [weight.dtype for weight in weights]
         return whole.view_as(whole)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        parts = torch.split(grad, [size for size, _ in ctx.kinds])
-        return None, *(part.to(dtype) for part, (_, dtype) in zip(parts, ctx.kinds, strict=True))
+        parts = torch.split_with_sizes(grad, ctx.sizes)
+        return None, *(part.to(dtype) for part, dtype in zip(parts, ctx.dtypes, strict=True))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rft_loop.learning.optimizer import make_optimizer, optimizer_tensors
+from rft_loop.learning.optimizer import make_optimizer, optimizer_tensors, weight_rms
 from rft_loop.learning.update import UpdateStats, divergences, update
 from rft_loop.model.checkpoint import Progress, load_checkpoint, load_optimizer, save_checkpoint
 from rft_loop.model.policy import choose_device, load_policy
@@ -80,6 +80,11 @@ def updated(
     return update(
         held.policy, held.optimizer, rollouts, advantages, held.recipe, rate, trained, reference, held.ranks
     )  # fmt: skip
+
+
+def weighed(held: Holds) -> float:
+    """How large the weights are that are trained: their root mean square."""
+    return weight_rms(held.policy.trained)
 
 
 def apart(held: Holds, rollouts: Sequence[Rollout]) -> list[float]:

@@ -13,6 +13,8 @@ from rft_loop.sampling.generate import generate
 from rft_loop.sampling.rollout import Rollout
 from rft_loop.sampling.slots import Slots
 
+KEPT = 2**26  # bytes of a cache that is not made anew for every call
+
 
 def sample(
     policy: Policy,
@@ -57,7 +59,7 @@ def _slots(decoder: Decoder, ends: torch.Tensor, rows: int, places: int) -> Slot
     if kept is None or kept.rows < rows or kept.places < places + kept.stride:
         decoder.slots = kept = None  # its memory first
         kept = Slots(decoder, ends, rows, places)
-        decoder.slots = kept if kept.uses_graphs else None
+        decoder.slots = kept if kept.uses_graphs or kept.cache.nbytes <= KEPT else None
     return kept
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 
-from rft_loop.model.network import Layer, Network, attention
+from rft_loop.model.network import Layer, Network, attended
 
 if TYPE_CHECKING:
     from rft_loop.sampling.slots import Slots
 
 
-Cache: TypeAlias = list[Tensor]
-"""Of each layer keys and values, (rows, 2, heads, places, head width)."""
+Cache: TypeAlias = Tensor
+"""Keys and values, (layers, rows, places, 2, heads, head width)."""
 
 
 class Decoder:
@@ -27,23 +27,26 @@ class Decoder:
     def cache(self, rows: int, places: int) -> Cache:
         """An empty cache."""
         net = self.network
-        shape = (rows, 2, net.shared, places, net.width)
-        return [torch.zeros(shape, dtype=net.attends_in, device=net.model.device) for _ in net.weights.layers]
+        shape = (len(net.weights.layers), rows, places, 2, net.shared, net.width)
+        return torch.zeros(shape, dtype=net.attends_in, device=net.device)
 
     def logits(self, tokens: Tensor, places: Tensor, cache: Cache, length: int) -> Tensor:
         """Logits after one more token of each row, (rows, vocabulary) in float32; its keys and values are put in place.
 
         tokens, places: (rows,); a row attends to what the cache holds up to its own place. `length` bounds the places.
         """
-        net = self.network
-        rows = torch.arange(len(tokens), device=tokens.device)
+        net, rows = self.network, len(tokens)
         apart = places[:, None] - torch.arange(length, device=tokens.device)
         masks = net.masks(apart[:, None])
+        at = places + torch.arange(0, rows * cache.shape[2], cache.shape[2], device=tokens.device)
+        in_line = cache.flatten(1, 2)
+        known = cache[:, :rows, :length].permute(0, 3, 1, 4, 2, 5)  # (layers, 2, rows, heads, length, head width)
 
         def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            cache[number][rows, :, :, places] = torch.stack([key, value], 1)
-            keys, values = cache[number][: len(tokens), :, :, :length].unbind(1)
-            return attention(query[:, None], keys, values, masks[layer.window], layer)[:, 0]
+            in_line[number].index_copy_(0, at, torch.stack([key, value], 1))
+            keys, values = known[number].unbind()
+            query = query.view(rows, net.shared, -1, net.width)
+            return attended(query, keys, values, masks[layer.window], layer).flatten(1)
 
         return net.logits(net.hidden(net.weights, tokens, places, hear))
 
@@ -59,7 +62,7 @@ class Decoder:
         rows = slice(start, start + prompts)
 
         def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            cache[number][rows, :, :, :width] = torch.stack([key, value], 1).transpose(2, 3)
+            cache[number, rows, :width] = torch.stack([key, value], 2)
             return heard(layer, query, key, value)
 
         hidden = net.hidden(net.weights, ids, places, hear)

@@ -119,13 +119,12 @@ class Slots:
     def _take(self, logits: Tensor, lanes: slice, step: int) -> None:
         """Choose the next token of these lanes. What has ended goes on, to be written past the end."""
         chosen, logprob = self.choice(logits, self.uniform[step, lanes])
-        ended = self.ended[lanes]
+        ended, count = self.ended[lanes], self.count[lanes]
         self.chosen[step, lanes], self.logprob[step, lanes] = chosen, logprob
-        self.column[step, lanes] = torch.where(ended, self.most, self.count[lanes])
+        self.column[step, lanes] = torch.where(ended, self.most, count)
         self.token[lanes] = chosen
-        self.place[lanes] = (self.place[lanes] + 1).clamp(max=self.places - 1)
-        self.count[lanes] += ~ended
-        self.ended[lanes] = ended | (chosen[:, None] == self.ends).any(-1) | (self.count[lanes] >= self.most)
+        self.states[2:, lanes] += ~ended  # place and count
+        ended |= (chosen[:, None] == self.ends).any(-1) | (count >= self.most)
 
     def _write(self, lanes: slice, steps: int) -> None:
         """Write down what these lanes have chosen."""
@@ -137,23 +136,24 @@ class Slots:
         """Let go of the lanes that have ended; those that have parted get rows of their own, in use without gaps."""
         live = len(self.row)
         ended = self.ended[:live].tolist()
-        parts_unseen = self.stride > 1 or self.uses_graphs
-        if parts_unseen and self.held == live and not any(ended):
+        if (all_live := not any(ended)) and self.held == live:
             return
-        if any(ended):
+        if not all_live:
             self.lengths[self.owner[:live]] = self.count[:live]  # of those that go on, for the time being
+        parts_unseen = self.stride > 1 or self.uses_graphs
         last = range(live) if parts_unseen else self.token[:live].tolist()
         alike: dict[tuple[int, int], list[int]] = {}
         for lane in range(live):
             if not ended[lane]:
                 alike.setdefault((self.row[lane], last[lane]), []).append(lane)
+        if all_live and len(alike) == self.held:
+            return
         lanes_of, moved = seated(alike)
         order = [lanes[0] for lanes in lanes_of] + [lane for lanes in lanes_of for lane in lanes[1:]]
         if moved:
             to, source = torch.tensor(moved, device=self.ends.device).T
             length = max(self.reached[lanes_of[row][0]] for row, _ in moved)
-            for layer in self.cache:
-                layer[to, ..., :length, :] = layer[source, ..., :length, :]
+            self.cache[:, to, :length] = self.cache[:, source, :length]
         if order != list(range(live)):
             kept = torch.tensor(order, dtype=torch.long, device=self.ends.device)
             self.states[:, : len(order)] = self.states[:, kept]

@@ -41,7 +41,6 @@ def measures(
         "entropy": stats.entropy,
         "clip_ratio/region_mean": stats.clipped,
         "kl": stats.kl,
-        "weight_rms": stats.weight_rms,
         "sampling/sampling_logp_difference/max": stats.logprob_gap,
     }
 
