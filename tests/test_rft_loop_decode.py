@@ -19,6 +19,7 @@ from rft_loop.model.policy import Policy, make_policy
 from rft_loop.sampling.choose import Choice, truncated
 from rft_loop.sampling.decode import sample
 from rft_loop.sampling.rollout import Rollout
+from rft_loop.sampling.shared_rows import SharedRows
 from rft_loop.sampling.slots import Slots
 from tests.families import KNOWN, UNEVEN, families, known
 
@@ -334,9 +335,7 @@ def test_how_often_it_looks_for_ended_rows_changes_nothing(tiny_policy: MakePoli
     with torch.inference_mode():
         slots = Slots(decoder, ends, 6, 40, stride, bucket)
         for _ in range(2):  # the same rows serve one run after another
-            tokens, _, lengths = slots.run(UNEVEN, 3, choice)
-            found = [tuple(row[:length]) for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)]
-            assert found == drawn(policy)
+            assert [tuple(tokens) for tokens, _ in slots.run(UNEVEN, 3, choice)] == drawn(policy)
 
 
 @known
@@ -346,13 +345,13 @@ def test_rollouts_share_a_row_for_as_long_as_they_agree(
 ) -> None:
     policy = tiny_policy(**family)
     rows: list[int] = []
-    steps = Slots._steps
+    advance = SharedRows._advance
 
-    def counted(slots: Slots, *rest: Any) -> None:
-        rows.append(slots.held)
-        steps(slots, *rest)
+    def counted(shared: SharedRows) -> None:
+        rows.append(len(shared.sharing))
+        advance(shared)
 
-    monkeypatch.setattr(Slots, "_steps", counted)
+    monkeypatch.setattr(SharedRows, "_advance", counted)
     rollouts = draw(policy, temperature=temperature, per_prompt=8)
     begun = {(place // 8, each.tokens[:k]) for place, each in enumerate(rollouts) for k in range(1, len(each.tokens))}
     assert sum(rows) == len(begun)
@@ -406,9 +405,7 @@ def test_rows_rounded_up_for_a_recorded_graph_change_nothing(
 
         monkeypatch.setattr(slots, "_steps", watched)
         for _ in range(2):
-            tokens, _, lengths = slots.run(UNEVEN, 3, choice)
-            found = [tuple(row[:length]) for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)]
-            assert found == drawn(policy)
+            assert [tuple(tokens) for tokens, _ in slots.run(UNEVEN, 3, choice)] == drawn(policy)
             assert all(layer.isfinite().all() for layer in slots.cache)
     assert len(recorded) == len(set(recorded)) > 2  # each size once, in both runs
     assert {rows for rows, _ in recorded} <= {1, 2, 4, 8, 9}

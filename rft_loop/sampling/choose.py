@@ -46,6 +46,12 @@ class Choice:
         wanted = counts + torch.arange(steps, device=counts.device)[:, None]
         return self.uniform[rollouts, wanted.clamp(max=self.max_new_tokens - 1)]
 
+    def numbers_at(self, rollouts: Sequence[int], counts: Sequence[int]) -> Tensor:
+        """The random number of one token each, in main memory, (rollouts,)."""
+        if self.temperature == 0:
+            return torch.zeros(len(rollouts))
+        return torch.from_numpy(self.uniform.numpy()[rollouts, counts])
+
     def __call__(self, logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Token and log-prob of each row, (rows,) each."""
         scaled = truncated(logits / (self.temperature or 1.0), self.top_k, self.top_p)

@@ -10,7 +10,8 @@ from rft_loop.model.policy import Policy
 from rft_loop.sampling.choose import Choice
 from rft_loop.sampling.decoder import Decoder
 from rft_loop.sampling.generate import generate
-from rft_loop.sampling.rollout import Rollout
+from rft_loop.sampling.rollout import Answer, Rollout
+from rft_loop.sampling.shared_rows import SharedRows
 from rft_loop.sampling.slots import Slots
 
 KEPT = 2**26  # bytes of a cache that is not made anew for every call
@@ -46,38 +47,31 @@ def sample(
         choice.to(policy.device)
         if (decoder := policy.decoder) is not None:
             decoder.network.refresh()
-            slots = _slots(decoder, ends, min(rows, len(prompts) * per_prompt), longest)
-            found = slots.run(prompts, per_prompt, choice)
+            found = _rows(decoder, ends, min(rows, len(prompts) * per_prompt), longest).run(prompts, per_prompt, choice)
         else:
             found = generate(policy, prompts, per_prompt, choice, ends, rows)
-    return list(_rollouts(policy, prompts, per_prompt, *found))
+    return list(_rollouts(policy, prompts, per_prompt, found))
 
 
-def _slots(decoder: Decoder, ends: torch.Tensor, rows: int, places: int) -> Slots:
-    """Rows to decode in. Where graphs are made on them they are kept from call to call."""
-    kept = decoder.slots
-    if kept is None or kept.rows < rows or kept.places < places + kept.stride:
-        decoder.slots = kept = None  # its memory first
-        kept = Slots(decoder, ends, rows, places)
-        decoder.slots = kept if kept.uses_graphs or kept.cache.nbytes <= KEPT else None
+def _rows(decoder: Decoder, ends: torch.Tensor, rows: int, places: int) -> SharedRows | Slots:
+    """Rows to decode in. Where graphs are made on them, or they are small, they are kept from call to call."""
+    kept = decoder.kept
+    if kept is None or kept.rows < rows or kept.places < places:
+        decoder.kept = kept = None  # its memory first
+        kept = (SharedRows if ends.is_cpu else Slots)(decoder, ends, rows, places)
+        lasting = isinstance(kept, Slots) and kept.uses_graphs
+        decoder.kept = kept if lasting or kept.cache.nbytes <= KEPT else None
     return kept
 
 
 def _rollouts(
-    policy: Policy,
-    prompts: Sequence[Sequence[int]],
-    per_prompt: int,
-    tokens: torch.Tensor,
-    logprobs: torch.Tensor,
-    lengths: torch.Tensor,
+    policy: Policy, prompts: Sequence[Sequence[int]], per_prompt: int, answers: Sequence[Answer]
 ) -> Iterator[Rollout]:
-    rows = zip(tokens.tolist(), logprobs.tolist(), lengths.tolist(), strict=True)
-    for row, (ids, values, length) in enumerate(rows):
-        kept = ids[:length]
+    for number, (tokens, logprobs) in enumerate(answers):
         yield Rollout(
-            prompt=tuple(prompts[row // per_prompt]),
-            tokens=tuple(kept),
-            logprobs=tuple(values[:length]),
-            finish="stop" if kept[-1] in policy.end_ids else "length",
-            text=policy.text(kept),
+            prompt=tuple(prompts[number // per_prompt]),
+            tokens=tuple(tokens),
+            logprobs=tuple(logprobs),
+            finish="stop" if tokens[-1] in policy.end_ids else "length",
+            text=policy.text(tokens),
         )

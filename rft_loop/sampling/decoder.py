@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor
 from rft_loop.model.network import Layer, Network, attended
 
 if TYPE_CHECKING:
+    from rft_loop.sampling.shared_rows import SharedRows
     from rft_loop.sampling.slots import Slots
 
+PREFILL_TOKENS = 16_384  # most prompt tokens of one forward pass, padding counted
 
 Cache: TypeAlias = Tensor
 """Keys and values, (layers, rows, places, 2, heads, head width)."""
@@ -22,7 +25,7 @@ class Decoder:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.slots: Slots | None = None  # rows to decode in, where they are kept
+        self.kept: SharedRows | Slots | None = None  # rows to decode in, from one call to the next
 
     def cache(self, rows: int, places: int) -> Cache:
         """An empty cache."""
@@ -50,20 +53,26 @@ class Decoder:
 
         return net.logits(net.hidden(net.weights, tokens, places, hear))
 
-    def prefill(self, ids: Tensor, lengths: Tensor, cache: Cache, start: int) -> Tensor:
-        """Run prompts, (prompts, tokens) padded on the right, into the rows of the cache from `start` on.
+    def first_batch(self, prompts: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
+        """As many of the prompts, from the first one on, as one prefill takes."""
+        while len(prompts) > 1 and len(prompts) * max(map(len, prompts)) > PREFILL_TOKENS:
+            prompts = prompts[: len(prompts) // 2]
+        return prompts
 
-        Logits after the last of each one's `lengths` tokens, (prompts, vocabulary). Attention looks back alone, so no
-        prompt sees what stands behind it.
+    def prefill(self, prompts: Sequence[Sequence[int]], cache: Cache, start: int) -> Tensor:
+        """Run prompts into the rows of the cache from `start` on; logits after each, (prompts, vocabulary).
+
+        Attention looks back alone, so no prompt sees what pads it on the right.
         """
-        net = self.network
-        prompts, width = ids.shape
-        places, heard = torch.arange(width, device=ids.device), net.in_order(width)
-        rows = slice(start, start + prompts)
+        net, width = self.network, max(map(len, prompts))
+        filled = torch.tensor([[*prompt, *[0] * (width - len(prompt))] for prompt in prompts])
+        ends = torch.tensor([row * width + len(prompt) - 1 for row, prompt in enumerate(prompts)])
+        places, heard = torch.arange(width, device=net.device), net.in_order(width)
+        rows = slice(start, start + len(prompts))
 
         def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             cache[number, rows, :width] = torch.stack([key, value], 2)
             return heard(layer, query, key, value)
 
-        hidden = net.hidden(net.weights, ids, places, hear)
-        return net.logits(hidden[torch.arange(prompts, device=ids.device), lengths - 1])
+        hidden = net.hidden(net.weights, filled.to(net.device), places, hear)
+        return net.logits(hidden.flatten(0, 1)[ends.to(net.device)])

@@ -12,6 +12,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from rft_loop.model.policy import Policy
 from rft_loop.sampling.choose import Choice
+from rft_loop.sampling.rollout import Answer, answers_of
 
 
 class _Chosen(LogitsProcessor):  # type: ignore[misc]
@@ -31,8 +32,8 @@ class _Chosen(LogitsProcessor):  # type: ignore[misc]
 
 def generate(
     policy: Policy, prompts: Sequence[Sequence[int]], per_prompt: int, choice: Choice, ends: Tensor, rows: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens and log-probs (rollouts, tokens), and lengths (rollouts,), of `per_prompt` rollouts of each prompt."""
+) -> list[Answer]:
+    """`per_prompt` answers to each prompt, in prompt order."""
     device, most = policy.device, choice.max_new_tokens
     total = len(prompts) * per_prompt
     tokens = torch.zeros(total, most, dtype=torch.long, device=device)
@@ -59,7 +60,7 @@ def generate(
         logprobs[part, : new.shape[1]] = torch.stack(chosen.logprobs, 1)
     ended = torch.isin(tokens, ends)
     lengths = torch.where(ended.any(1), ended.int().argmax(1) + 1, most)
-    return tokens, logprobs, lengths
+    return answers_of(tokens, logprobs, lengths)
 
 
 @contextmanager

@@ -1,23 +1,22 @@
 """Slots: rows of a fixed cache that rollouts are decoded in; one that ends makes room for the next.
 
-Where it looks at each token (on a CPU), rollouts of one prompt share a row until they part. On a GPU the tokens between
-two looks are one CUDA graph, made for each bucket of rows and length, and each rollout has a row of its own.
+What a GPU samples with: everything is kept on the device, which is looked at once in several tokens. Those between two
+looks are one CUDA graph, made for each bucket of rows and length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from rft_loop.model.network import ROWS
 from rft_loop.sampling.choose import Choice
 from rft_loop.sampling.decoder import Decoder
+from rft_loop.sampling.rollout import Answer, answers_of
 
 STRIDE = {"cuda": 8}  # tokens between looks; a look waits for the device
 LENGTH_BUCKET = {"cuda": 128}  # attention runs over a multiple of this many places
-PREFILL_TOKENS = 16_384  # most prompt tokens of one forward pass, padding counted
 
 
 class Slots:
@@ -37,16 +36,13 @@ class Slots:
         self.decoder, self.ends, self.rows = decoder, ends, rows
         self.stride = stride or STRIDE.get(device.type, 1)
         self.bucket = bucket or LENGTH_BUCKET.get(device.type, 1)
-        self.places = _up(places + self.stride, self.bucket)
+        self.places = _up(places, self.bucket)
         decoder.network.reach(self.places)
-        self.multiple = 1 if device.type == "cuda" else ROWS  # so many rows, or several times as many, are run
-        room = _up(rows, self.multiple)
-        self.cache = decoder.cache(room, self.places)
-        # Of each lane (a rollout that is under way): its rollout, last token, that token's place, number of tokens,
-        # and whether it has ended.
-        self.states = torch.zeros(4, room, dtype=torch.long, device=device)
+        self.cache = decoder.cache(rows, self.places)
+        # Of each row: its rollout, last token, that token's place, number of tokens, and whether it has ended.
+        self.states = torch.zeros(4, rows, dtype=torch.long, device=device)
         self.owner, self.token, self.place, self.count = self.states
-        self.ended = torch.ones(room, dtype=torch.bool, device=device)
+        self.ended = torch.ones(rows, dtype=torch.bool, device=device)
         self.most = torch.zeros((), dtype=torch.long, device=device)  # tokens of an answer
         # Of each step between two looks: random numbers, and what was chosen, with its number in the answer.
         self.uniform, self.logprob = torch.zeros(2, self.stride, rows, device=device)
@@ -56,11 +52,8 @@ class Slots:
         self.graphs: dict[tuple[object, ...], Callable[[], None]] = {}
         self.pool = torch.cuda.graph_pool_handle() if self.uses_graphs else None  # memory that graphs share
 
-    def run(self, prompts: Sequence[Sequence[int]], per_prompt: int, choice: Choice) -> tuple[Tensor, Tensor, Tensor]:
-        """`per_prompt` rollouts of each prompt, in prompt order, at most `rows` at a time.
-
-        Tokens and log-probs (rollouts, tokens), and lengths (rollouts,).
-        """
+    def run(self, prompts: Sequence[Sequence[int]], per_prompt: int, choice: Choice) -> list[Answer]:
+        """`per_prompt` answers to each prompt, in prompt order."""
         total, most = len(prompts) * per_prompt, choice.max_new_tokens
         self.prompts, self.per_prompt, self.choice = prompts, per_prompt, choice
         self.most.fill_(most)
@@ -69,105 +62,84 @@ class Slots:
         self.tokens = torch.zeros(total, most + 1, dtype=torch.long, device=device)  # the last column: of the ended
         self.logprobs = torch.zeros(total, most + 1, device=device)
         self.lengths = torch.zeros(total, dtype=torch.long, device=device)
-        self.row: list[int] = []  # of each lane, its row of the cache
-        self.reached: list[int] = []  # and the place of its last token
-        self.held = 0  # rows in use: the first so many, each with the lane of its own number and maybe further ones
+        self.reached: list[int] = []  # of each row in use, which are the first ones, the place of its last token
         begun = 0
-        while begun < len(prompts) or self.row:
-            free = self.rows - len(self.row)
-            if begun < len(prompts) and (free >= self.rows // 4 or not self.row):
+        while begun < len(prompts) or self.reached:
+            free = self.rows - len(self.reached)
+            if begun < len(prompts) and free >= max(per_prompt, self.rows // 4):
                 begun += self._admit(begun, free // per_prompt)
             self._look()
-            if self.row:
+            if self.reached:
                 self._advance()
-        return self.tokens[:, :most], self.logprobs[:, :most], self.lengths
+        return answers_of(self.tokens, self.logprobs, self.lengths)
 
     def _admit(self, begun: int, most: int) -> int:
-        """Give free lanes to the rollouts of the next prompts, each run once; how many of at most so many prompts."""
-        prompts = self.prompts[begun : begun + most]
-        while len(prompts) > 1 and len(prompts) * max(map(len, prompts)) > PREFILL_TOKENS:
-            prompts = prompts[: len(prompts) // 2]
-        if not prompts:
-            return 0
-        start, many = len(self.row), len(prompts) * self.per_prompt
-        new, device = slice(start, start + many), self.ends.device
-        logits, lengths = self._prefill(prompts)
+        """Give free rows to the next prompts' rollouts; how many prompts of at most so many. Each is run once."""
+        prompts = self.decoder.first_batch(self.prompts[begun : begun + most])
+        lengths = [len(prompt) for prompt in prompts for _ in range(self.per_prompt)]
+        start, many, device = len(self.reached), len(lengths), self.ends.device
+        logits = self.decoder.prefill(prompts, self.cache, start)
+        for layer in self.cache:
+            asked = layer[start : start + len(prompts), : max(lengths)]
+            layer[start : start + many, : max(lengths)] = asked.repeat_interleave(self.per_prompt, 0)
+        new = slice(start, start + many)
         self.owner[new] = torch.arange(many, device=device) + begun * self.per_prompt
-        self.place[new] = lengths.repeat_interleave(self.per_prompt) - 1
+        self.place[new] = torch.tensor(lengths).to(device) - 1
         self.count[new] = 0
         self.ended[new] = False
         self._draw(new, 1)
         self._take(logits.repeat_interleave(self.per_prompt, 0), new, 0)
         self._write(new, 1)
-        self.row += [self.held + number for number in range(len(prompts)) for _ in range(self.per_prompt)]
-        self.reached += [len(prompt) for prompt in prompts for _ in range(self.per_prompt)]
+        self.reached += lengths
         return len(prompts)
 
-    def _prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Run prompts into the next rows of the cache; logits after each (prompts, vocabulary), and their lengths."""
-        ids = torch.zeros(len(prompts), max(map(len, prompts)), dtype=torch.long)
-        for row, prompt in enumerate(prompts):
-            ids[row, : len(prompt)] = torch.tensor(prompt)
-        device = self.ends.device
-        lengths = torch.tensor([len(prompt) for prompt in prompts]).to(device)
-        return self.decoder.prefill(ids.to(device), lengths, self.cache, self.held), lengths
+    def _draw(self, rows: slice, steps: int) -> None:
+        """The random numbers of these rows' next tokens."""
+        self.uniform[:steps, rows] = self.choice.numbers(self.owner[rows], self.count[rows], steps)
 
-    def _draw(self, lanes: slice, steps: int) -> None:
-        """The random numbers of these lanes' next tokens."""
-        self.uniform[:steps, lanes] = self.choice.numbers(self.owner[lanes], self.count[lanes], steps)
-
-    def _take(self, logits: Tensor, lanes: slice, step: int) -> None:
-        """Choose the next token of these lanes. What has ended goes on, to be written past the end."""
-        chosen, logprob = self.choice(logits, self.uniform[step, lanes])
-        ended, count = self.ended[lanes], self.count[lanes]
-        self.chosen[step, lanes], self.logprob[step, lanes] = chosen, logprob
-        self.column[step, lanes] = torch.where(ended, self.most, count)
-        self.token[lanes] = chosen
-        self.states[2:, lanes] += ~ended  # place and count
+    def _take(self, logits: Tensor, rows: slice, step: int) -> None:
+        """Choose the next token of these rows. What has ended goes on in its place, to be written past the end."""
+        chosen, logprob = self.choice(logits, self.uniform[step, rows])
+        ended, count = self.ended[rows], self.count[rows]
+        self.chosen[step, rows], self.logprob[step, rows] = chosen, logprob
+        self.column[step, rows] = torch.where(ended, self.most, count)
+        self.token[rows] = chosen
+        self.states[2:, rows] += ~ended  # place and count
         ended |= (chosen[:, None] == self.ends).any(-1) | (count >= self.most)
 
-    def _write(self, lanes: slice, steps: int) -> None:
-        """Write down what these lanes have chosen."""
-        owner, column = self.owner[lanes].expand(steps, -1), self.column[:steps, lanes]
-        self.tokens[owner, column] = self.chosen[:steps, lanes]
-        self.logprobs[owner, column] = self.logprob[:steps, lanes]
+    def _write(self, rows: slice, steps: int) -> None:
+        """Write down what these rows have chosen."""
+        owner, column = self.owner[rows].expand(steps, -1), self.column[:steps, rows]
+        self.tokens[owner, column] = self.chosen[:steps, rows]
+        self.logprobs[owner, column] = self.logprob[:steps, rows]
 
     def _look(self) -> None:
-        """Let go of the lanes that have ended; those that have parted get rows of their own, in use without gaps."""
-        live = len(self.row)
-        ended = self.ended[:live].tolist()
-        if (all_live := not any(ended)) and self.held == live:
+        """Let go of the rollouts that have ended; the others move together."""
+        in_use = len(self.reached)
+        ended = self.ended[:in_use].tolist()
+        if not any(ended):
             return
-        if not all_live:
-            self.lengths[self.owner[:live]] = self.count[:live]  # of those that go on, for the time being
-        parts_unseen = self.stride > 1 or self.uses_graphs
-        last = range(live) if parts_unseen else self.token[:live].tolist()
-        alike: dict[tuple[int, int], list[int]] = {}
-        for lane in range(live):
-            if not ended[lane]:
-                alike.setdefault((self.row[lane], last[lane]), []).append(lane)
-        if all_live and len(alike) == self.held:
-            return
-        lanes_of, moved = seated(alike)
-        order = [lanes[0] for lanes in lanes_of] + [lane for lanes in lanes_of for lane in lanes[1:]]
-        if moved:
-            to, source = torch.tensor(moved, device=self.ends.device).T
-            length = max(self.reached[lanes_of[row][0]] for row, _ in moved)
-            self.cache[:, to, :length] = self.cache[:, source, :length]
-        if order != list(range(live)):
-            kept = torch.tensor(order, dtype=torch.long, device=self.ends.device)
-            self.states[:, : len(order)] = self.states[:, kept]
-            self.ended[: len(order)] = False
-            self.reached = [self.reached[lane] for lane in order]
-        self.held = len(lanes_of)
-        self.row = [*range(self.held), *(row for row, lanes in enumerate(lanes_of) for _ in lanes[1:])]
+        self.lengths[self.owner[:in_use]] = self.count[:in_use]  # of those that go on, for the time being
+        left = in_use - sum(ended)
+        free = [row for row in range(left) if ended[row]]
+        behind = [row for row in range(left, in_use) if not ended[row]]
+        if free:
+            to, source = torch.tensor([free, behind]).to(self.ends.device)
+            length = max(self.reached[row] for row in behind)
+            for layer in self.cache:
+                layer[to, :length] = layer[source, :length]
+            self.states[:, to] = self.states[:, source]
+            for row, other in zip(free, behind, strict=True):
+                self.reached[row] = self.reached[other]
+        self.ended[:left], self.ended[left:] = False, True
+        del self.reached[left:]
 
     def _advance(self) -> None:
-        """The next `stride` tokens of every lane."""
-        live, length = slice(0, len(self.row)), self._length(max(self.reached) + self.stride)
+        """The next `stride` tokens of every row in use."""
+        live, length = slice(0, len(self.reached)), self._length(max(self.reached) + self.stride)
         self._draw(live, self.stride)
         if self.uses_graphs:
-            self.place[live.stop :] = 0  # free lanes go along: let there be something that they see
+            self.place[live.stop :] = 0  # free rows go along: let there be something that they see
             self._graph(min(self.rows, 1 << (live.stop - 1).bit_length()), length)()
         else:
             self._steps(live.stop, length)
@@ -179,18 +151,13 @@ class Slots:
         wide = 1 << max(0, places.bit_length() - 3) if self.bucket > 1 else 1
         return min(self.places, _up(places, max(self.bucket, wide)))
 
-    def _steps(self, lanes: int, length: int) -> None:
-        rows = lanes if self.held == len(self.row) else self.held
-        run = _up(rows, self.multiple)
+    def _steps(self, rows: int, length: int) -> None:
         for step in range(self.stride):
-            logits = self.decoder.logits(self.token[:run], self.place[:run], self.cache, length)[:rows]
-            if rows < lanes:
-                logits = logits[torch.tensor(self.row)]
-            self._take(logits, slice(0, lanes), step)
+            logits = self.decoder.logits(self.token[:rows], self.place[:rows], self.cache, length)
+            self._take(logits, slice(0, rows), step)
 
     def _graph(self, rows: int, length: int) -> Callable[[], None]:
         """`_steps` as one launch. It runs once before it is recorded; what that moved is put back."""
-        assert self.held == len(self.row)  # what is recorded knows of no shared rows
         key = (rows, length, *self.choice.settings)
         if key not in self.graphs:
             states = (self.token, self.place, self.count, self.ended)
@@ -207,30 +174,6 @@ class Slots:
                 self._steps(rows, length)
             self.graphs[key] = graph.replay
         return self.graphs[key]
-
-
-def seated(alike: Mapping[tuple[int, int], list[int]]) -> tuple[list[list[int]], list[tuple[int, int]]]:
-    """The lanes of each row, and which rows are copied, (to, from).
-
-    `alike` holds the lanes that are to share a row, by the row they had and their last token. As many rows are used,
-    the first ones; those that keep their row stay in it.
-
-    >>> seated({(0, 7): [0, 2], (0, 8): [1], (3, 7): [5]})
-    ([[0, 2], [5], [1]], [(1, 3), (2, 0)])
-    """
-    rows: list[list[int]] = [[] for _ in alike]
-    parted = []
-    for (row, _), lanes in alike.items():
-        if row < len(rows) and not rows[row]:
-            rows[row] = lanes
-        else:
-            parted.append((row, lanes))
-    moved = []
-    for to, lanes in enumerate(rows):
-        if not lanes:
-            source, rows[to] = parted.pop()
-            moved.append((to, source))
-    return rows, moved
 
 
 def _up(number: int, multiple: int) -> int:

@@ -1,0 +1,134 @@
+"""Shared rows: rollouts of one prompt are decoded as one row until they part. What a CPU samples with.
+
+It looks at each token, so what is under way is kept in plain lists; only the model and the choice run on tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from rft_loop.model.network import ROWS
+from rft_loop.sampling.choose import Choice
+from rft_loop.sampling.decoder import Decoder
+from rft_loop.sampling.rollout import Answer
+
+
+@dataclass(slots=True)
+class Lane:
+    """A rollout that is under way, or has ended."""
+
+    number: int
+    row: int  # of the cache
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+
+class SharedRows:
+    """Rows with a cache, to be used by one run after another; as many rollouts at most are under way."""
+
+    def __init__(self, decoder: Decoder, ends: Tensor, rows: int, places: int) -> None:
+        """Prompt and answer have at most `places` tokens together."""
+        self.decoder, self.ends, self.rows, self.places = decoder, frozenset(ends.tolist()), rows, places
+        decoder.network.reach(places)
+        self.cache = decoder.cache(_up(rows), places)
+
+    def run(self, prompts: Sequence[Sequence[int]], per_prompt: int, choice: Choice) -> list[Answer]:
+        """`per_prompt` answers to each prompt, in prompt order."""
+        self.prompts, self.per_prompt, self.choice = prompts, per_prompt, choice
+        self.sharing: list[list[Lane]] = []  # the lanes of each row in use
+        self.lanes: list[Lane] = []  # all of them, by row
+        begun: list[Lane] = []
+        total = len(prompts) * per_prompt
+        while len(begun) < total or self.lanes:
+            free = self.rows - len(self.lanes)
+            if len(begun) < total and free >= max(per_prompt, self.rows // 4):
+                begun += self._admit(len(begun) // per_prompt, free // per_prompt)
+            self._part()
+            if self.lanes:
+                self._advance()
+        return [(lane.tokens, lane.logprobs) for lane in begun]
+
+    def _admit(self, begun: int, most: int) -> list[Lane]:
+        """The rollouts of the next prompts, of at most so many, each run once, with their first token."""
+        prompts = self.decoder.first_batch(self.prompts[begun : begun + most])
+        held, many = len(self.sharing), self.per_prompt
+        logits = self.decoder.prefill(prompts, self.cache, held)
+        new = [Lane((begun + n) * many + i, held + n) for n in range(len(prompts)) for i in range(many)]
+        self._take(logits.repeat_interleave(many, 0), new)
+        self.lanes += new
+        self.sharing += [new[start : start + many] for start in range(0, len(new), many)]
+        return new
+
+    def _take(self, logits: Tensor, lanes: Sequence[Lane]) -> None:
+        """Choose the next token of these lanes."""
+        numbers = self.choice.numbers_at([lane.number for lane in lanes], [len(lane.tokens) for lane in lanes])
+        chosen, logprobs = self.choice(logits, numbers)
+        for lane, token, logprob in zip(lanes, chosen.tolist(), logprobs.tolist(), strict=True):
+            lane.tokens.append(token)
+            lane.logprobs.append(logprob)
+
+    def _part(self) -> None:
+        """Let go of the lanes that have ended; those that have parted get rows of their own, in use without gaps."""
+        most, ends = self.choice.max_new_tokens, self.ends
+        live = [lane for lane in self.lanes if lane.tokens[-1] not in ends and len(lane.tokens) < most]
+        alike: dict[tuple[int, int], list[Lane]] = {}
+        for lane in live:
+            alike.setdefault((lane.row, lane.tokens[-1]), []).append(lane)
+        if len(live) == len(self.lanes) and len(alike) == len(self.sharing):
+            return
+        self.sharing, moved = seated(alike)
+        if moved:
+            to, source = torch.tensor(moved).T
+            length = max(self._place(self.sharing[row][0]) for row, _ in moved)
+            for layer in self.cache:
+                layer[to, :length] = layer[source, :length]
+        self.lanes = [lane for lanes in self.sharing for lane in lanes]
+        for row, lanes in enumerate(self.sharing):
+            for lane in lanes:
+                lane.row = row
+
+    def _advance(self) -> None:
+        """The next token of every lane."""
+        rows = len(self.sharing)
+        last = [lanes[0].tokens[-1] for lanes in self.sharing]
+        places = [self._place(lanes[0]) for lanes in self.sharing]
+        filled = [0] * (_up(rows) - rows)
+        tokens, at = torch.tensor([last + filled, places + filled])
+        logits = self.decoder.logits(tokens, at, self.cache, max(places) + 1)[:rows]
+        if rows < len(self.lanes):
+            logits = logits[torch.tensor([lane.row for lane in self.lanes])]
+        self._take(logits, self.lanes)
+
+    def _place(self, lane: Lane) -> int:
+        """Of its last token, which has not been run."""
+        return len(self.prompts[lane.number // self.per_prompt]) + len(lane.tokens) - 1
+
+
+def seated(alike: Mapping[tuple[int, int], list[Lane]]) -> tuple[list[list[Lane]], list[tuple[int, int]]]:
+    """The lanes of each row, and which rows are copied, (to, from).
+
+    `alike` holds the lanes that are to share a row, by the row they had and their last token. As many rows are used,
+    the first ones; those that keep their row stay in it.
+    """
+    rows: list[list[Lane]] = [[] for _ in alike]
+    parted = []
+    for (row, _), lanes in alike.items():
+        if row < len(rows) and not rows[row]:
+            rows[row] = lanes
+        else:
+            parted.append((row, lanes))
+    moved = []
+    for to, lanes in enumerate(rows):
+        if not lanes:
+            source, rows[to] = parted.pop()
+            moved.append((to, source))
+    return rows, moved
+
+
+def _up(rows: int) -> int:
+    """So many rows are run, for products of rows that are left over are summed up otherwise."""
+    return -(-rows // ROWS) * ROWS
