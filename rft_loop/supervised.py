@@ -15,7 +15,7 @@ from graders.template import render
 from rft_loop.drawing import draw
 from rft_loop.items import Rows, context_of, read_items
 from rft_loop.learning.micro_batches import micro_batches, shares
-from rft_loop.learning.optimizer import learning_rate, take_step
+from rft_loop.learning.optimizer import clipped_step, learning_rate
 from rft_loop.learning.update import score
 from rft_loop.model.policy import Policy
 from rft_loop.parallel.crew import Holds, together
@@ -59,9 +59,9 @@ def supervised_step(training: Training, step: int) -> None:
         done = together(training, learned, batch, rate)
         clock.lap("update")
         training.tell(
-            "step", step=step, of=recipe.steps, learning_rate=rate, **done._asdict(), tokens=tokens, **clock.laps(),
+            "step", step=step, of=recipe.steps, learning_rate=rate, **done._asdict(), tokens=tokens,
             **speed(training.policy, clock, sampled=0, trained=tokens, devices=training.ranks.world),
-            **training.size_of_weights(step),
+            **training.size_of_weights(step), **clock.laps(),
         )  # fmt: skip
         training.progress = replace(training.progress, step=step, validation={})
 
@@ -103,7 +103,7 @@ def learn(
         share.backward()  # type: ignore[no-untyped-call]
         loss += float(share.detach())
     ranks.add_up_gradients(policy.trained)
-    norm = take_step(optimizer, policy.trained, recipe.max_grad_norm)
+    norm = clipped_step(optimizer, policy.trained, recipe.max_grad_norm)
     return Learned(ranks.add_up(loss)[0], norm)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -335,7 +336,36 @@ def test_how_often_it_looks_for_ended_rows_changes_nothing(tiny_policy: MakePoli
     with torch.inference_mode():
         slots = Slots(decoder, ends, 6, 40, stride, bucket)
         for _ in range(2):  # the same rows serve one run after another
-            assert [tuple(tokens) for tokens, _ in slots.run(UNEVEN, 3, choice)] == drawn(policy)
+            assert [tuple(tokens) for tokens, _ in slots.run(UNEVEN, 3, choice, slots.rows)] == drawn(policy)
+
+
+@known
+def test_rows_that_are_kept_from_call_to_call_change_nothing(tiny_policy: MakePolicy, family: dict[str, Any]) -> None:
+    kept = tiny_policy(**family)
+    assert kept.decoder is not None
+    calls: list[dict[str, Any]] = [
+        {"per_prompt": 8},
+        {"asked": UNEVEN[:1], "max_new_tokens": 3},
+        {"asked": UNEVEN[::-1], "temperature": 0.0, "decode_rows": 4},
+        {"per_prompt": 12, "max_new_tokens": 30},
+    ]
+    rows = []
+    for call in calls:
+        assert draw(kept, **call) == draw(tiny_policy(**family), **call)
+        rows.append(kept.decoder.kept)
+    assert rows[0] is rows[1] is rows[2] is not rows[3]
+
+
+def test_weights_that_are_no_numbers_leave_nothing_behind(tiny_policy: MakePolicy) -> None:
+    policy = tiny_policy()
+    before = draw(policy)
+    right = {name: weight.clone() for name, weight in policy.model.state_dict().items()}
+    with torch.no_grad():
+        for weight in policy.trained:
+            weight.fill_(math.nan)
+    assert math.isnan(draw(policy)[0].logprobs[0])
+    policy.model.load_state_dict(right)
+    assert draw(policy) == before
 
 
 @known
@@ -379,7 +409,6 @@ def test_rows_rounded_up_for_a_recorded_graph_change_nothing(
     @contextmanager
     def record(graph: Any, pool: Any) -> Iterator[None]:
         tensors = [value for value in vars(slots).values() if isinstance(value, torch.Tensor)]
-        tensors += slots.cache
         before = [tensor.clone() for tensor in tensors]
         yield
         for tensor, was in zip(tensors, before, strict=True):
@@ -405,7 +434,7 @@ def test_rows_rounded_up_for_a_recorded_graph_change_nothing(
 
         monkeypatch.setattr(slots, "_steps", watched)
         for _ in range(2):
-            assert [tuple(tokens) for tokens, _ in slots.run(UNEVEN, 3, choice)] == drawn(policy)
+            assert [tuple(tokens) for tokens, _ in slots.run(UNEVEN, 3, choice, slots.rows)] == drawn(policy)
             assert all(layer.isfinite().all() for layer in slots.cache)
     assert len(recorded) == len(set(recorded)) > 2  # each size once, in both runs
     assert {rows for rows, _ in recorded} <= {1, 2, 4, 8, 9}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from rft_loop.learning.optimizer import OffloadedAdamW, make_optimizer
+from rft_loop.learning.optimizer import OffloadedAdamW, clipped_step, make_optimizer
 from rft_loop.model.checkpoint import Progress, load_checkpoint, load_optimizer, save_checkpoint
 from rft_loop.model.policy import Policy
 from rft_loop.recipe import Recipe, recipe_from
@@ -119,3 +119,17 @@ def test_a_variant_whose_package_is_missing_names_it(tiny_policy: MakePolicy) ->
 def test_a_wrong_optimiser_in_a_recipe_is_named(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         recipe(**settings)
+
+
+@pytest.mark.parametrize("most", [1e-3, 0.5, 1e9])
+def test_a_gradient_is_scaled_down_to_the_norm_and_never_up(tiny_policy: Any, most: float) -> None:
+    found, norms = [], []
+    for clip in (lambda weights: None, lambda weights: torch.nn.utils.clip_grad_norm_(weights, most)):
+        policy = tiny_policy()
+        policy.hidden(input_ids=torch.tensor([[7, 8, 9]])).square().sum().backward()
+        clip(policy.trained)
+        optimizer = torch.optim.SGD(policy.trained, lr=1e-2)
+        norms.append(clipped_step(optimizer, policy.trained, most))
+        found.append(torch.cat([weight.detach().flatten() for weight in policy.trained]))
+    assert (found[0] - found[1]).abs().max() <= 1e-7
+    assert norms[0] == pytest.approx(norms[1], rel=1e-4) if most == 1e9 else norms[0] > most

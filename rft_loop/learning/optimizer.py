@@ -39,10 +39,11 @@ def learning_rate(peak: float, step: int, warmup_steps: int, steps: int, schedul
     return peak
 
 
-def take_step(optimizer: torch.optim.Optimizer, weights: list[Tensor], max_grad_norm: float) -> float:
+def clipped_step(optimizer: torch.optim.Optimizer, weights: list[Tensor], max_grad_norm: float) -> float:
     """Move the weights by their gradients, scaled down to a norm of at most so much; the norm that they had."""
     norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-    if (length := float(full(norm))) > max_grad_norm:
+    length = float(full(norm))
+    if not length <= max_grad_norm:  # what is not a number reaches every weight, and is seen at once
         clip_grads_with_norm_(weights, max_grad_norm, norm)
     optimizer.step()
     return length

@@ -13,7 +13,7 @@ from torch import Tensor
 from rft_loop.learning.logprobs import token_logprobs
 from rft_loop.learning.loss import clipped_count, correction, divergence, policy_loss, token_weights
 from rft_loop.learning.micro_batches import micro_batches, shares
-from rft_loop.learning.optimizer import take_step
+from rft_loop.learning.optimizer import clipped_step
 from rft_loop.learning.packed import packed_states, there
 from rft_loop.learning.prefill import answer_states
 from rft_loop.model.policy import Policy
@@ -146,7 +146,7 @@ def update(
         for part in idle:
             part.backward()
         ranks.add_up_gradients(policy.trained)
-        norm = take_step(optimizer, policy.trained, recipe.max_grad_norm)
+        norm = clipped_step(optimizer, policy.trained, recipe.max_grad_norm)
     totals = dict(zip(totals, ranks.add_up(*totals.values()), strict=True))
     tokens = totals["tokens"]
     return UpdateStats(

@@ -241,7 +241,8 @@ class Network:
             "soft_cap": getattr(attention, "attn_logit_softcapping", None),
             "window": self._window(attention),
             "rope": attention.layer_type if self.model.config.model_type == "gemma3_text" else "",
-            "activation": mlp.act_fn.forward,  # without what a module's call looks for at every token
+            # Without what a module's call looks for at every token.
+            "activation": getattr(mlp.act_fn, "forward", mlp.act_fn),
         }
 
     def _stack(self, *layers: nn.Module, name: str = "weight") -> Stack:

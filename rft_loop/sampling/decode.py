@@ -47,7 +47,8 @@ def sample(
         choice.to(policy.device)
         if (decoder := policy.decoder) is not None:
             decoder.network.refresh()
-            found = _rows(decoder, ends, min(rows, len(prompts) * per_prompt), longest).run(prompts, per_prompt, choice)
+            rows = min(rows, len(prompts) * per_prompt)
+            found = _rows(decoder, ends, rows, longest).run(prompts, per_prompt, choice, rows)
         else:
             found = generate(policy, prompts, per_prompt, choice, ends, rows)
     return list(_rollouts(policy, prompts, per_prompt, found))

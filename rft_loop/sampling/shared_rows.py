@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from rft_loop.model.network import ROWS
 from rft_loop.sampling.choose import Choice
 from rft_loop.sampling.decoder import Decoder
 from rft_loop.sampling.rollout import Answer
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -28,7 +31,7 @@ class Lane:
 
 
 class SharedRows:
-    """Rows with a cache, to be used by one run after another; as many rollouts at most are under way."""
+    """Rows with a cache, to be used by one run after another."""
 
     def __init__(self, decoder: Decoder, ends: Tensor, rows: int, places: int) -> None:
         """Prompt and answer have at most `places` tokens together."""
@@ -36,16 +39,17 @@ class SharedRows:
         decoder.network.reach(places)
         self.cache = decoder.cache(_up(rows), places)
 
-    def run(self, prompts: Sequence[Sequence[int]], per_prompt: int, choice: Choice) -> list[Answer]:
-        """`per_prompt` answers to each prompt, in prompt order."""
+    def run(self, prompts: Sequence[Sequence[int]], per_prompt: int, choice: Choice, rows: int) -> list[Answer]:
+        """`per_prompt` answers to each prompt, in prompt order; at most so many are under way at once."""
+        self.cache.zero_()  # what is not a number would outlast every mask
         self.prompts, self.per_prompt, self.choice = prompts, per_prompt, choice
         self.sharing: list[list[Lane]] = []  # the lanes of each row in use
         self.lanes: list[Lane] = []  # all of them, by row
         begun: list[Lane] = []
         total = len(prompts) * per_prompt
         while len(begun) < total or self.lanes:
-            free = self.rows - len(self.lanes)
-            if len(begun) < total and free >= max(per_prompt, self.rows // 4):
+            free = rows - len(self.lanes)
+            if len(begun) < total and free >= max(per_prompt, rows // 4):
                 begun += self._admit(len(begun) // per_prompt, free // per_prompt)
             self._part()
             if self.lanes:
@@ -108,13 +112,16 @@ class SharedRows:
         return len(self.prompts[lane.number // self.per_prompt]) + len(lane.tokens) - 1
 
 
-def seated(alike: Mapping[tuple[int, int], list[Lane]]) -> tuple[list[list[Lane]], list[tuple[int, int]]]:
+def seated(alike: Mapping[tuple[int, int], list[T]]) -> tuple[list[list[T]], list[tuple[int, int]]]:
     """The lanes of each row, and which rows are copied, (to, from).
 
     `alike` holds the lanes that are to share a row, by the row they had and their last token. As many rows are used,
     the first ones; those that keep their row stay in it.
+
+    >>> seated({(0, 7): ["a", "c"], (0, 8): ["b"], (3, 7): ["d"]})
+    ([['a', 'c'], ['d'], ['b']], [(1, 3), (2, 0)])
     """
-    rows: list[list[Lane]] = [[] for _ in alike]
+    rows: list[list[T]] = [[] for _ in alike]
     parted = []
     for (row, _), lanes in alike.items():
         if row < len(rows) and not rows[row]:

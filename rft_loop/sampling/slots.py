@@ -52,8 +52,9 @@ class Slots:
         self.graphs: dict[tuple[object, ...], Callable[[], None]] = {}
         self.pool = torch.cuda.graph_pool_handle() if self.uses_graphs else None  # memory that graphs share
 
-    def run(self, prompts: Sequence[Sequence[int]], per_prompt: int, choice: Choice) -> list[Answer]:
-        """`per_prompt` answers to each prompt, in prompt order."""
+    def run(self, prompts: Sequence[Sequence[int]], per_prompt: int, choice: Choice, rows: int) -> list[Answer]:
+        """`per_prompt` answers to each prompt, in prompt order; at most so many are under way at once."""
+        self.cache.zero_()  # what is not a number would outlast every mask
         total, most = len(prompts) * per_prompt, choice.max_new_tokens
         self.prompts, self.per_prompt, self.choice = prompts, per_prompt, choice
         self.most.fill_(most)
@@ -65,8 +66,8 @@ class Slots:
         self.reached: list[int] = []  # of each row in use, which are the first ones, the place of its last token
         begun = 0
         while begun < len(prompts) or self.reached:
-            free = self.rows - len(self.reached)
-            if begun < len(prompts) and free >= max(per_prompt, self.rows // 4):
+            free = rows - len(self.reached)
+            if begun < len(prompts) and free >= max(per_prompt, rows // 4):
                 begun += self._admit(begun, free // per_prompt)
             self._look()
             if self.reached:
