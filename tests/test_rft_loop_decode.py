@@ -356,6 +356,32 @@ def test_rows_that_are_kept_from_call_to_call_change_nothing(tiny_policy: MakePo
     assert rows[0] is rows[1] is rows[2] is not rows[3]
 
 
+def test_every_call_decodes_as_many_side_by_side_as_it_was_asked_to(
+    tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, under_way = tiny_policy(), [0]
+    advance = SharedRows._advance
+
+    def counted(shared: SharedRows) -> None:
+        under_way[-1] = max(under_way[-1], len(shared.lanes))
+        advance(shared)
+
+    monkeypatch.setattr(SharedRows, "_advance", counted)
+    for rows in (512, 3, 7):
+        draw(policy, decode_rows=rows)
+        under_way.append(0)
+    assert under_way == [18, 3, 6, 0]
+
+
+def test_an_activation_may_be_a_plain_function(tiny_policy: MakePolicy) -> None:
+    policy, wanted = tiny_policy(), draw(tiny_policy())
+    for layer in policy.model.base_model.layers:
+        del layer.mlp.act_fn
+        layer.mlp.act_fn = torch.nn.functional.silu
+    assert policy.decoder is not None
+    assert draw(policy) == wanted
+
+
 def test_weights_that_are_no_numbers_leave_nothing_behind(tiny_policy: MakePolicy) -> None:
     policy = tiny_policy()
     before = draw(policy)

@@ -133,3 +133,12 @@ def test_a_gradient_is_scaled_down_to_the_norm_and_never_up(tiny_policy: Any, mo
         found.append(torch.cat([weight.detach().flatten() for weight in policy.trained]))
     assert (found[0] - found[1]).abs().max() <= 1e-7
     assert norms[0] == pytest.approx(norms[1], rel=1e-4) if most == 1e9 else norms[0] > most
+
+
+def test_a_gradient_that_is_no_number_reaches_every_weight(tiny_policy: Any) -> None:
+    policy = tiny_policy()
+    for weight in policy.trained:
+        weight.grad = torch.ones_like(weight)
+    policy.trained[0].grad[0] = torch.nan
+    clipped_step(make_optimizer(policy, recipe()), policy.trained, 1.0)
+    assert all(bool(weight.isnan().all()) for weight in policy.trained)
