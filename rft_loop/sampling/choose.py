@@ -29,7 +29,10 @@ class Choice:
     ) -> None:
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
         self.max_new_tokens = max_new_tokens
-        self.uniform = torch.from_numpy(_uniform(seed, names, max_new_tokens if temperature > 0 else 0))
+        if temperature == 0:
+            self.uniform = torch.zeros(1, 1).expand(len(names), max_new_tokens)
+        else:
+            self.uniform = torch.from_numpy(_uniform(seed, names, max_new_tokens))
 
     @property
     def settings(self) -> tuple[object, ...]:
@@ -39,18 +42,9 @@ class Choice:
     def to(self, device: torch.device) -> None:
         self.uniform = self.uniform.to(device)
 
-    def numbers(self, rollouts: Tensor, counts: Tensor, steps: int) -> Tensor:
-        """Random numbers of these rollouts' tokens from number `counts` on, (steps, rollouts)."""
-        if self.temperature == 0:
-            return torch.zeros((), device=counts.device)
-        wanted = counts + torch.arange(steps, device=counts.device)[:, None]
-        return self.uniform[rollouts, wanted.clamp(max=self.max_new_tokens - 1)]
-
-    def numbers_at(self, rollouts: Sequence[int], counts: Sequence[int]) -> Tensor:
-        """The random number of one token each, in main memory, (rollouts,)."""
-        if self.temperature == 0:
-            return torch.zeros(len(rollouts))
-        return torch.from_numpy(self.uniform.numpy()[rollouts, counts])
+    def numbers(self, rollouts: Tensor | Sequence[int], counts: Tensor | Sequence[int]) -> Tensor:
+        """The random numbers of these rollouts' tokens of these numbers, shaped as the two are together."""
+        return self.uniform[rollouts, counts]
 
     def __call__(self, logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Token and log-prob of each row, (rows,) each."""

@@ -28,10 +28,10 @@ class Decoder:
         self.kept: SharedRows | Slots | None = None  # rows to decode in, from one call to the next
 
     def cache(self, rows: int, places: int) -> Cache:
-        """An empty cache."""
+        """Room for a cache; what lies in it is any number, or none."""
         net = self.network
         shape = (len(net.weights.layers), rows, places, 2, net.shared, net.width)
-        return torch.zeros(shape, dtype=net.attends_in, device=net.device)
+        return torch.empty(shape, dtype=net.attends_in, device=net.device)
 
     def logits(self, tokens: Tensor, places: Tensor, cache: Cache, length: int) -> Tensor:
         """Logits after one more token of each row, (rows, vocabulary) in float32; its keys and values are put in place.

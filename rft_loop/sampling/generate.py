@@ -12,7 +12,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from rft_loop.model.policy import Policy
 from rft_loop.sampling.choose import Choice
-from rft_loop.sampling.rollout import Answer, answers_of
+from rft_loop.sampling.rollout import Answer, unpadded
 
 
 class _Chosen(LogitsProcessor):  # type: ignore[misc]
@@ -24,8 +24,7 @@ class _Chosen(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: Any, scores: Any) -> Tensor:
         count = torch.full_like(self.rollouts, input_ids.shape[1] - self.width)
-        uniform = self.choice.numbers(self.rollouts, count, 1).expand(1, len(count))[0]
-        chosen, logprob = self.choice(scores.float(), uniform)
+        chosen, logprob = self.choice(scores.float(), self.choice.numbers(self.rollouts, count))
         self.logprobs.append(logprob)
         return torch.full_like(scores, -torch.inf).scatter(-1, chosen[:, None], 0.0)
 
@@ -60,7 +59,7 @@ def generate(
         logprobs[part, : new.shape[1]] = torch.stack(chosen.logprobs, 1)
     ended = torch.isin(tokens, ends)
     lengths = torch.where(ended.any(1), ended.int().argmax(1) + 1, most)
-    return answers_of(tokens, logprobs, lengths)
+    return unpadded(tokens, logprobs, lengths)
 
 
 @contextmanager

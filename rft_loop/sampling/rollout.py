@@ -12,7 +12,7 @@ Answer: TypeAlias = tuple[list[int], list[float]]
 """Tokens and their log-probs."""
 
 
-def answers_of(tokens: Tensor, logprobs: Tensor, lengths: Tensor) -> list[Answer]:
+def unpadded(tokens: Tensor, logprobs: Tensor, lengths: Tensor) -> list[Answer]:
     """The answers in tokens and log-probs (rollouts, tokens) of these lengths."""
     rows = zip(tokens.tolist(), logprobs.tolist(), lengths.tolist(), strict=True)
     return [(ids[:length], values[:length]) for ids, values, length in rows]

@@ -25,7 +25,6 @@ class Lane:
     """A rollout that is under way, or has ended."""
 
     number: int
-    row: int  # of the cache
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
 
@@ -44,32 +43,35 @@ class SharedRows:
         self.cache.zero_()  # what is not a number would outlast every mask
         self.prompts, self.per_prompt, self.choice = prompts, per_prompt, choice
         self.sharing: list[list[Lane]] = []  # the lanes of each row in use
-        self.lanes: list[Lane] = []  # all of them, by row
         begun: list[Lane] = []
         total = len(prompts) * per_prompt
-        while len(begun) < total or self.lanes:
+        while len(begun) < total or self.sharing:
             free = rows - len(self.lanes)
             if len(begun) < total and free >= max(per_prompt, rows // 4):
                 begun += self._admit(len(begun) // per_prompt, free // per_prompt)
             self._part()
-            if self.lanes:
+            if self.sharing:
                 self._advance()
         return [(lane.tokens, lane.logprobs) for lane in begun]
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """Those under way, by row."""
+        return [lane for lanes in self.sharing for lane in lanes]
 
     def _admit(self, begun: int, most: int) -> list[Lane]:
         """The rollouts of the next prompts, of at most so many, each run once, with their first token."""
         prompts = self.decoder.first_batch(self.prompts[begun : begun + most])
-        held, many = len(self.sharing), self.per_prompt
-        logits = self.decoder.prefill(prompts, self.cache, held)
-        new = [Lane((begun + n) * many + i, held + n) for n in range(len(prompts)) for i in range(many)]
+        many = self.per_prompt
+        logits = self.decoder.prefill(prompts, self.cache, len(self.sharing))
+        new = [Lane(begun * many + place) for place in range(len(prompts) * many)]
         self._take(logits.repeat_interleave(many, 0), new)
-        self.lanes += new
         self.sharing += [new[start : start + many] for start in range(0, len(new), many)]
         return new
 
     def _take(self, logits: Tensor, lanes: Sequence[Lane]) -> None:
         """Choose the next token of these lanes."""
-        numbers = self.choice.numbers_at([lane.number for lane in lanes], [len(lane.tokens) for lane in lanes])
+        numbers = self.choice.numbers([lane.number for lane in lanes], [len(lane.tokens) for lane in lanes])
         chosen, logprobs = self.choice(logits, numbers)
         for lane, token, logprob in zip(lanes, chosen.tolist(), logprobs.tolist(), strict=True):
             lane.tokens.append(token)
@@ -78,22 +80,17 @@ class SharedRows:
     def _part(self) -> None:
         """Let go of the lanes that have ended; those that have parted get rows of their own, in use without gaps."""
         most, ends = self.choice.max_new_tokens, self.ends
-        live = [lane for lane in self.lanes if lane.tokens[-1] not in ends and len(lane.tokens) < most]
         alike: dict[tuple[int, int], list[Lane]] = {}
-        for lane in live:
-            alike.setdefault((lane.row, lane.tokens[-1]), []).append(lane)
-        if len(live) == len(self.lanes) and len(alike) == len(self.sharing):
-            return
+        for row, lanes in enumerate(self.sharing):
+            for lane in lanes:
+                if (last := lane.tokens[-1]) not in ends and len(lane.tokens) < most:
+                    alike.setdefault((row, last), []).append(lane)
         self.sharing, moved = seated(alike)
         if moved:
             to, source = torch.tensor(moved).T
             length = max(self._place(self.sharing[row][0]) for row, _ in moved)
             for layer in self.cache:
                 layer[to, :length] = layer[source, :length]
-        self.lanes = [lane for lanes in self.sharing for lane in lanes]
-        for row, lanes in enumerate(self.sharing):
-            for lane in lanes:
-                lane.row = row
 
     def _advance(self) -> None:
         """The next token of every lane."""
@@ -103,9 +100,10 @@ class SharedRows:
         filled = [0] * (_up(rows) - rows)
         tokens, at = torch.tensor([last + filled, places + filled])
         logits = self.decoder.logits(tokens, at, self.cache, max(places) + 1)[:rows]
-        if rows < len(self.lanes):
-            logits = logits[torch.tensor([lane.row for lane in self.lanes])]
-        self._take(logits, self.lanes)
+        lanes = self.lanes
+        if rows < len(lanes):
+            logits = logits[torch.tensor([row for row, sharing in enumerate(self.sharing) for _ in sharing])]
+        self._take(logits, lanes)
 
     def _place(self, lane: Lane) -> int:
         """Of its last token, which has not been run."""

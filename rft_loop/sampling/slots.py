@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rft_loop.sampling.choose import Choice
 from rft_loop.sampling.decoder import Decoder
-from rft_loop.sampling.rollout import Answer, answers_of
+from rft_loop.sampling.rollout import Answer, unpadded
 
 STRIDE = {"cuda": 8}  # tokens between looks; a look waits for the device
 LENGTH_BUCKET = {"cuda": 128}  # attention runs over a multiple of this many places
@@ -72,7 +72,7 @@ class Slots:
             self._look()
             if self.reached:
                 self._advance()
-        return answers_of(self.tokens, self.logprobs, self.lengths)
+        return unpadded(self.tokens, self.logprobs, self.lengths)
 
     def _admit(self, begun: int, most: int) -> int:
         """Give free rows to the next prompts' rollouts; how many prompts of at most so many. Each is run once."""
@@ -96,7 +96,9 @@ class Slots:
 
     def _draw(self, rows: slice, steps: int) -> None:
         """The random numbers of these rows' next tokens."""
-        self.uniform[:steps, rows] = self.choice.numbers(self.owner[rows], self.count[rows], steps)
+        counts = self.count[rows] + torch.arange(steps, device=self.ends.device)[:, None]
+        counts = counts.clamp(max=self.choice.max_new_tokens - 1)  # past the end nothing is kept
+        self.uniform[:steps, rows] = self.choice.numbers(self.owner[rows], counts)
 
     def _take(self, logits: Tensor, rows: slice, step: int) -> None:
         """Choose the next token of these rows. What has ended goes on in its place, to be written past the end."""
