@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -284,13 +284,24 @@ def test_a_pool_that_is_closed_under_load_ends_every_process_and_every_call_hear
         asyncio.run(pool.in_thread(lambda: 1))
 
 
-def script(body: str, *arguments: str) -> subprocess.Popen[str]:
-    """A Python process with this body, to which this file's helpers are `t`."""
-    start = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]\n"
-    start += "import test_graders_sandbox_pool as t, os, time, signal, threading\n"
-    return subprocess.Popen(
-        [sys.executable, "-c", start + body, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+Script = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    """Starts a Python process with a body, to which this file's helpers are `t`, and arguments."""
+    begin = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]\n"
+    begin += "import test_graders_sandbox_pool as t, os, time, signal, threading\n"
+    with ExitStack() as ended:
+
+        def start(body: str, *arguments: str) -> subprocess.Popen[str]:
+            command = [sys.executable, "-c", begin + body, *arguments]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            ended.enter_context(process)
+            ended.callback(process.kill)
+            return process
+
+        yield start
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
@@ -315,7 +326,7 @@ with t.Load(pool):
 """
 
 
-def test_nothing_is_left_when_the_process_that_asks_is_killed() -> None:
+def test_nothing_is_left_when_the_process_that_asks_is_killed(script: Script) -> None:
     asker = script(UNDER_LOAD)
     session = int(line_of(asker))
     time.sleep(0.3)
@@ -325,7 +336,7 @@ def test_nothing_is_left_when_the_process_that_asks_is_killed() -> None:
     assert soon(lambda: family(session) == [])
 
 
-def test_nothing_is_left_when_it_exits_while_a_call_is_under_way() -> None:
+def test_nothing_is_left_when_it_exits_while_a_call_is_under_way(script: Script) -> None:
     asker = script(UNDER_LOAD.replace("with t.Load(pool):\n    time.sleep(600)", "time.sleep(0.2)"))
     session = int(line_of(asker))
     _, problem = asker.communicate(timeout=30)
@@ -333,7 +344,7 @@ def test_nothing_is_left_when_it_exits_while_a_call_is_under_way() -> None:
     assert family(session) == []
 
 
-def test_a_fork_server_that_hangs_in_an_import_ends_with_the_process_that_asks(tmp_path: Path) -> None:
+def test_a_fork_server_that_hangs_in_an_import_ends_with_the_process_that_asks(tmp_path: Path, script: Script) -> None:
     (tmp_path / "slow.py").write_text("import time\nopen(__file__ + '.begun', 'w').close()\ntime.sleep(600)\n")
     body = """
 profile = t.Profile(("slow",), (sys.argv[1],))
@@ -351,7 +362,7 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("handed", ["threads", "event loop"])
-def test_an_interrupt_ends_what_its_caller_waits_for(handed: str) -> None:
+def test_an_interrupt_ends_what_its_caller_waits_for(handed: str, script: Script) -> None:
     body = """
 pool = t.a_pool(1)
 t.fresh_call(pool, 1)
@@ -375,7 +386,7 @@ except KeyboardInterrupt:
     assert family(session) == []
 
 
-def test_interrupts_at_any_moment_lose_no_turn_and_leave_no_process() -> None:
+def test_interrupts_at_any_moment_lose_no_turn_and_leave_no_process(script: Script) -> None:
     body = """
 import random
 draw = random.Random(1)
@@ -616,7 +627,7 @@ def test_a_forked_copy_has_its_own_processes_and_disturbs_none_of_the_first(pool
         assert warm_call(pool, 7) == 14
 
 
-def test_the_fork_server_ends_with_the_first_process_though_a_forked_copy_lives_on() -> None:
+def test_the_fork_server_ends_with_the_first_process_though_a_forked_copy_lives_on(script: Script) -> None:
     body = """
 import gc
 pool = t.a_pool()
