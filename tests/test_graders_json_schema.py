@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+from functools import lru_cache
 from typing import Any
 
 import jsonschema
@@ -36,9 +37,14 @@ def schema(given: Any, **options: Any) -> Grader:
 
 
 def score(given: Any, value: Any, *, partial: bool = True) -> float:
-    grade = schema(given, partial=partial)(json.dumps(value))
+    grade = made(json.dumps(given), partial)(json.dumps(value))
     assert grade.score is not None, grade.why
     return grade.score
+
+
+@lru_cache(maxsize=64)
+def made(given: str, partial: bool) -> Grader:
+    return schema(json.loads(given), partial=partial)
 
 
 # Valid or not

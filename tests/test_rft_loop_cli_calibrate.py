@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,7 @@ PAGE = ROOT / "docs" / "calibrating.md"
 ORDER = ("--order-by", "quality", "--group", "question")
 
 
-def assay(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("assay")), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -55,7 +53,7 @@ def knows(request: Request) -> Reaction:
     return verdict({"good": 5, "fair": 3, "poor": 1}[row["item"]["quality"]])
 
 
-def test_a_judge_is_held_against_people_and_drawn(folder: Path) -> None:
+def test_a_judge_is_held_against_people_and_drawn(assay: Command, folder: Path) -> None:
     with ScriptedJudge(knows) as judge:
         options = ("--samples", "2", "--cache", "kept", "-o", "page.html", "--min-alpha", "0.8", "--min-order", "1")
         command = ("calibrate", "explains.json", "labelled.jsonl", "--judges", file_of_judges(folder, judge.url))
@@ -74,7 +72,7 @@ def test_a_judge_is_held_against_people_and_drawn(folder: Path) -> None:
     assert (folder / "page.html").is_file()
 
 
-def test_the_figures_come_as_json(folder: Path) -> None:
+def test_the_figures_come_as_json(assay: Command, folder: Path) -> None:
     done = assay("calibrate", "overlap.json", "labelled.jsonl", *ORDER, "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     wire = json.loads(done.stdout)
@@ -110,14 +108,14 @@ def test_the_figures_come_as_json(folder: Path) -> None:
         (("--max-error-rate", "nan"), 2, "max-error-rate"),
     ],
 )
-def test_gates_and_wrong_calls(folder: Path, options: tuple[str, ...], code: int, said: str) -> None:
+def test_gates_and_wrong_calls(assay: Command, folder: Path, options: tuple[str, ...], code: int, said: str) -> None:
     done = assay("calibrate", "overlap.json", "labelled.jsonl", *options, cwd=folder)
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_too_many_undecided_grades_are_an_exit_code_of_their_own(folder: Path) -> None:
+def test_too_many_undecided_grades_are_an_exit_code_of_their_own(assay: Command, folder: Path) -> None:
     (folder / "boom.py").write_text(
         "def g(sample, item):\n    if item['n'] == 0:\n        raise OSError('x')\n    return 1\n"
     )
@@ -129,7 +127,7 @@ def test_too_many_undecided_grades_are_an_exit_code_of_their_own(folder: Path) -
     assert assay("calibrate", "boom.py:g", "rows.jsonl", "--max-error-rate", "0.2", cwd=folder).returncode == 0
 
 
-def test_a_gate_that_perfect_rows_pass_says_that_they_do_not_show_it(folder: Path) -> None:
+def test_a_gate_that_perfect_rows_pass_says_that_they_do_not_show_it(assay: Command, folder: Path) -> None:
     (folder / "same.py").write_text("def g(sample, item):\n    return item['s']\n")
     rows = [{"item": {"s": n % 2, "label": bool(n % 2)}, "output_text": "x" * n} for n in range(6)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -138,7 +136,7 @@ def test_a_gate_that_perfect_rows_pass_says_that_they_do_not_show_it(folder: Pat
     assert "alpha is 1.000 without an interval" in done.stderr
 
 
-def test_a_budget_that_is_reached_ends_the_run(folder: Path) -> None:
+def test_a_budget_that_is_reached_ends_the_run(assay: Command, folder: Path) -> None:
     with ScriptedJudge(knows) as judge:
         judges = file_of_judges(folder, judge.url)
         options = ("--judges", judges, "--budget", "0.006", "--cache", "kept", "--concurrency", "1")
@@ -171,7 +169,7 @@ def read_page(path: Path) -> Text:
     return page
 
 
-def test_the_page_loads_nothing_and_escapes_what_others_wrote(folder: Path) -> None:
+def test_the_page_loads_nothing_and_escapes_what_others_wrote(assay: Command, folder: Path) -> None:
     rows = [
         {"id": f"<script>{n}</script>", "item": {"label": n % 2, "gene": "A"}, "output_text": "A" * (n % 3)}
         for n in range(30)
@@ -191,7 +189,7 @@ def test_the_page_loads_nothing_and_escapes_what_others_wrote(folder: Path) -> N
 
 
 @pytest.mark.parametrize("label", [True, None])
-def test_a_page_of_hardly_anything_can_be_drawn(folder: Path, label: Any) -> None:
+def test_a_page_of_hardly_anything_can_be_drawn(assay: Command, folder: Path, label: Any) -> None:
     item = {"label": label, "quality": "good", "task": 1}
     (folder / "rows.jsonl").write_text(json.dumps({"item": item, "output_text": ""}) + "\n")
     check = {"type": "string_check", "input": "{{sample.output_text}}", "reference": "", "operation": "eq"}
@@ -217,7 +215,7 @@ def steady(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
-def test_the_worked_example_says_what_the_page_says(folder: Path) -> None:
+def test_the_worked_example_says_what_the_page_says(assay: Command, folder: Path) -> None:
     command, shown = blocks("sh")[0], blocks("output")[0]
     assert command.split()[:2] == ["assay", "calibrate"]
     done = assay(*command.replace("examples/judge/", "").split()[1:], cwd=folder)
@@ -232,7 +230,7 @@ def test_the_program_on_the_page_prints_what_the_page_says() -> None:
     assert steady(printed.getvalue()) == steady(blocks("output")[1])
 
 
-def test_the_page_names_every_option() -> None:
+def test_the_page_names_every_option(assay: Command) -> None:
     text = PAGE.read_text(encoding="utf-8")
     help_text = assay("calibrate", "--help", cwd=ROOT).stdout
     options = {name for name in re.findall(r"--[a-z][a-z-]+", help_text) if name != "--help"}

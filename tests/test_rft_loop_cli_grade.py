@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,11 @@ ROWS = [
 ]
 
 
-def assay(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("assay")), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
-
-
 def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
         ("exact.json", "-g", "held.json", "data.jsonl"),
     ],
 )
-def test_several_graders_in_every_spelling(folder: Path, arguments: tuple[str, ...]) -> None:
+def test_several_graders_in_every_spelling(assay: Command, folder: Path, arguments: tuple[str, ...]) -> None:
     done = assay("grade", *arguments, "-o", "out.jsonl", "--summary", "summary.json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert [line.partition("@")[0] for line in done.stdout.splitlines()] == ["exact", "held"]
@@ -56,7 +55,7 @@ def test_several_graders_in_every_spelling(folder: Path, arguments: tuple[str, .
     assert {name: wire["mean"] for name, wire in summary["graders"].items()} == {"exact": 0.65, "held": 1.0}
 
 
-def test_graders_of_one_name_are_told_apart_by_a_name_before_the_file(folder: Path) -> None:
+def test_graders_of_one_name_are_told_apart_by_a_name_before_the_file(assay: Command, folder: Path) -> None:
     done = assay("grade", "unnamed.json", "unnamed.json", "data.jsonl", "-o", "out.jsonl", cwd=folder)
     assert done.returncode == 2
     assert "two graders are called 'string_check'; name one of them: OTHER=unnamed.json" in done.stderr
@@ -65,7 +64,7 @@ def test_graders_of_one_name_are_told_apart_by_a_name_before_the_file(folder: Pa
     assert [line.split()[0].partition("@")[0] for line in done.stdout.splitlines()] == ["string_check", "old:"]
 
 
-def test_rows_are_chosen_and_pass_at_k_is_told(folder: Path) -> None:
+def test_rows_are_chosen_and_pass_at_k_is_told(assay: Command, folder: Path) -> None:
     where = ("--where", "item.year >= 2008 and id != 'p9'", "--limit", "20", "--sample", "12", "--seed", "3")
     options = ("--output", "answer", "--pass-at-k", "2", "--group", "source", "--cluster", "source")
     done = assay("grade", "exact.json", "flat.json", "-o", "out.jsonl", *where, *options, cwd=folder)
@@ -77,7 +76,7 @@ def test_rows_are_chosen_and_pass_at_k_is_told(folder: Path) -> None:
     assert "pass@2 " in done.stdout
 
 
-def test_the_cache_is_told_of_and_grades_go_to_parquet(folder: Path) -> None:
+def test_the_cache_is_told_of_and_grades_go_to_parquet(assay: Command, folder: Path) -> None:
     pytest.importorskip("pyarrow")
     for found in (0, 80):
         command = ("exact.json", "held.json", "data.jsonl", "-o", "out.parquet", "--cache", "cache", "--workers", "2")
@@ -110,14 +109,16 @@ def test_the_cache_is_told_of_and_grades_go_to_parquet(folder: Path) -> None:
         (("compare", "a.jsonl", "b.jsonl", "--json", "b.jsonl"), "no file of grades 'a.jsonl'"),
     ],
 )
-def test_what_a_user_can_mend_is_said_in_one_line(folder: Path, arguments: tuple[str, ...], complaint: str) -> None:
+def test_what_a_user_can_mend_is_said_in_one_line(
+    assay: Command, folder: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
     done = assay(*arguments, cwd=folder)
     assert done.returncode == 2
     assert complaint in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_two_graders_are_compared_on_the_same_rows(folder: Path) -> None:
+def test_two_graders_are_compared_on_the_same_rows(assay: Command, folder: Path) -> None:
     done = assay("compare", "exact.json", "held.json", "--data", "data.jsonl", "--cluster", "source", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "A  exact.json  exact@" in done.stdout
@@ -130,7 +131,7 @@ def test_two_graders_are_compared_on_the_same_rows(folder: Path) -> None:
     assert list(read_lines(folder / "kept.jsonl")[0]["grades"]) == ["A", "B"]
 
 
-def test_progress_is_drawn_on_a_terminal_and_nowhere_else(folder: Path) -> None:
+def test_progress_is_drawn_on_a_terminal_and_nowhere_else(assay: Command, folder: Path) -> None:
     assert assay("grade", "exact.json", "data.jsonl", "-o", "out.jsonl", cwd=folder).stderr == ""
     parent, child = pty.openpty()
     command = [str(Path(sys.executable).with_name("assay")), "grade", "exact.json", "data.jsonl", "-o", "o.jsonl"]
@@ -173,7 +174,7 @@ def test_progress_is_drawn_on_a_terminal_and_nowhere_else(folder: Path) -> None:
         "compare exact.json held.json --data data.jsonl --json data.jsonl",
     ],
 )
-def test_no_command_overwrites_what_it_reads_or_writes(folder: Path, line: str) -> None:
+def test_no_command_overwrites_what_it_reads_or_writes(assay: Command, folder: Path, line: str) -> None:
     (folder / "judge.py").write_text("def judge(sample, item):\n    return 1.0\n")
     (folder / "link.json").hardlink_to(folder / "exact.json")
     done = assay("grade", "a=exact.json", "b=held.json", "data.jsonl", "-o", "both.jsonl", cwd=folder)
@@ -185,13 +186,13 @@ def test_no_command_overwrites_what_it_reads_or_writes(folder: Path, line: str) 
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
-def test_a_summary_may_go_to_a_device(folder: Path) -> None:
+def test_a_summary_may_go_to_a_device(assay: Command, folder: Path) -> None:
     done = assay("grade", "exact.json", "data.jsonl", "-o", "o.jsonl", "--summary", "/dev/stdout", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert '"mean": 0.65' in done.stdout
 
 
-def test_a_file_of_grades_may_be_called_json(folder: Path) -> None:
+def test_a_file_of_grades_may_be_called_json(assay: Command, folder: Path) -> None:
     done = assay("grade", "exact.json", "data.jsonl", "-o", "grades.json", cwd=folder)
     assert done.returncode == 0, done.stderr
     done = assay("compare", "grades.json", "grades.json", cwd=folder)
@@ -202,7 +203,7 @@ def test_a_file_of_grades_may_be_called_json(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["--max-row-mb inf", "--threshold nan", "--threshold inf"])
-def test_options_are_finite_numbers(folder: Path, option: str) -> None:
+def test_options_are_finite_numbers(assay: Command, folder: Path, option: str) -> None:
     done = assay("grade", "exact.json", "data.jsonl", "-o", "o.jsonl", *option.split(), cwd=folder)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

@@ -61,8 +61,8 @@ def curated_profiles(annotations: Iterable[Annotation], genes_of: Mapping[str, f
     counts: dict[str, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
     publications: dict[str, set[str]] = defaultdict(set)
     for row in annotations:
-        cited = row.publications
-        if row.disease.startswith("OMIM:") and cited and row.counts and len(genes_of.get(row.disease, ())) == 1:
+        of_one_gene = row.disease.startswith("OMIM:") and len(genes_of.get(row.disease, ())) == 1
+        if of_one_gene and row.counts and (cited := row.publications):
             counts[row.disease][row.term].append(row.counts)
             publications[row.disease] |= cited
     profiles = []

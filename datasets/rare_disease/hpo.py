@@ -9,14 +9,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 PHENOTYPIC_ABNORMALITY = "HP:0000118"
 ALL = "HP:0000001"
 FILES = ("hp.obo", "phenotype.hpoa", "genes_to_phenotype.txt")
 
 
-@dataclass(frozen=True, slots=True)
-class Annotation:
+class Annotation(NamedTuple):
     """One row of `phenotype.hpoa`: these references say that this disease has this term."""
 
     disease: str
@@ -128,13 +128,14 @@ def read_annotations(path: Path) -> list[Annotation]:
                 continue
             if values[aspect] != "P" or values[qualifier] == "NOT":
                 continue
-            counts = re.fullmatch(r"(\d+)/(\d+)", values[frequency])
+            seen, _, of = values[frequency].partition("/")
+            counted = seen.isdecimal() and of.isdecimal() and int(of) > 0
             annotations.append(
                 Annotation(
                     values[disease],
                     values[term],
                     tuple(values[reference].split(";")),
-                    (int(counts[1]), int(counts[2])) if counts and int(counts[2]) > 0 else None,
+                    (int(seen), int(of)) if counted else None,
                 )
             )
     return annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from hpo import Ontology
@@ -19,19 +20,20 @@ class Plausible:
     def __init__(self, ontology: Ontology, content: Mapping[str, float], terms_of: Mapping[str, Iterable[str]]) -> None:
         self._ontology = ontology
         self._content = content
-        self._terms = {gene: ontology.closure_of(terms) for gene, terms in sorted(terms_of.items())}
-        self._size = {
-            gene: math.sqrt(math.fsum(content.get(term, 0.0) for term in terms)) or 1.0
-            for gene, terms in self._terms.items()
-        }
+        self._size: dict[str, float] = {}
+        self._genes: dict[str, list[str]] = defaultdict(list)  # of each term that has a content
+        for gene, terms in sorted(terms_of.items()):
+            own = [term for term in ontology.closure_of(terms) if term in content]
+            self._size[gene] = math.sqrt(math.fsum(content[term] for term in own)) or 1.0
+            for term in own:
+                self._genes[term].append(gene)
 
     def ranked(self, present: Iterable[str]) -> list[str]:
         """All genes, the likest first; ties in the order of their names."""
-        patient = self._ontology.closure_of(present)
-        content = self._content
-        scores = {
-            # fsum: the same to the last bit whatever order a set yields its terms in
-            gene: math.fsum([content[term] for term in patient & terms if term in content]) / self._size[gene]
-            for gene, terms in self._terms.items()
-        }
+        shared: dict[str, list[float]] = {gene: [] for gene in self._size}
+        for term in self._ontology.closure_of(present):
+            for gene in self._genes.get(term, ()):
+                shared[gene].append(self._content[term])
+        # fsum: the same to the last bit whatever order a set yields its terms in
+        scores = {gene: math.fsum(contents) / self._size[gene] for gene, contents in shared.items()}
         return sorted(scores, key=lambda gene: (-scores[gene], gene))
