@@ -523,18 +523,37 @@ def _follow_imports(path: Path, files: set[Path]) -> None:
     if path in files or not path.is_file():
         return
     files.add(path)
+    state = path.stat()
+    for imported in _imported(path, state.st_mtime_ns, state.st_size):
+        _follow_imports(imported, files)
+
+
+@lru_cache(maxsize=4096)
+def _imported(path: Path, changed: int, size: int) -> tuple[Path, ...]:
+    """Where what a source file imports from its own package may lie, of the file as it is since it was `changed`."""
     root = path.parent
     while (root / "__init__.py").is_file():
         root = root.parent
     own = "" if root == path.parent else path.relative_to(root).parts[0]
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        for folder, name in _imports(node, path, root):
+    found: dict[Path, None] = {}
+    for statement in _statements(ast.parse(path.read_bytes())):
+        for folder, name in _imports(statement, path, root):
             top = name.partition(".")[0]
             if folder == root and (top != own if own else top in OURS):
                 continue  # another package; of ours, what a grader's classes use is followed from them
             module = folder.joinpath(*name.split("."))
-            _follow_imports(module.with_suffix(".py"), files)
-            _follow_imports(module / "__init__.py", files)
+            found |= {module.with_suffix(".py"): None, module / "__init__.py": None}
+    return tuple(found)
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """A tree and every statement in it, in no order. Expressions, which are most of it, are left out."""
+    rest = [tree]
+    while rest:
+        node = rest.pop()
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            rest += getattr(node, name, ())
 
 
 def _imports(node: ast.AST, path: Path, root: Path) -> Iterator[tuple[Path, str]]:

@@ -377,6 +377,24 @@ def test_the_identity_covers_what_a_users_file_imports_from_beside_it(
     assert len(identities) == 2
 
 
+def test_an_import_is_found_wherever_it_stands_and_as_soon_as_it_is_written(tmp_path: Path) -> None:
+    blocks = ["if True:", "try:", "def f():", "class C:", "with open('/dev/null'):", "for _ in ():\n    pass\nelse:"]
+    blocks += [
+        "try:\n    pass\nexcept ImportError:",
+        "try:\n    pass\nfinally:",
+        "match 1:\n  case 1:",
+        "async def g():",
+    ]
+    text = "def judge(sample, item):\n    return 1.0\n"
+    file = tmp_path / "mine.py"
+    for number, block in enumerate(blocks):
+        (tmp_path / f"beside{number}.py").write_text("")
+        text += f"{block}\n    import beside{number}\n" + ("finally:\n    pass\n" if block == "try:" else "")
+        file.write_text("import sys\nsys.path.append(__file__[:-8])\n" + text)
+        found = {path.name for path in load(f"{file}:judge").code_files() if path.parent == tmp_path}
+        assert found == {"mine.py", *(f"beside{known}.py" for known in range(number + 1))}, block
+
+
 def test_the_identity_of_a_plug_in_covers_its_relative_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "some_plug_in"
     package.mkdir()
