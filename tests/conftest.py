@@ -37,6 +37,11 @@ LETTERS = "abcdefghijklmnop "
 TRAINING = ("rft_loop.loop", "rft_loop.evaluate", "rft_loop.display.report", "pyarrow.parquet", "pandas")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for servers and processes they have started."""
+    return len(os.sched_getaffinity(0) if sys.platform == "linux" else range(os.cpu_count() or 1)) + 1
+
+
 @pytest.fixture
 def tiny_policy() -> Callable[..., Policy]:
     """Makes a policy with random weights and a token a letter: 25 tokens, `<|end|>` among them."""

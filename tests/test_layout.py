@@ -152,34 +152,23 @@ def test_what_a_package_promises_it_has(package: str) -> None:
 HELP = """
 import sys
 from rft_loop.cli import app
-app(sys.argv[1:], standalone_mode=False)
-print([name for name in sys.modules if name in ("torch", "transformers", "openai", "sympy", "pyarrow")])
+for command in sys.argv[1:]:
+    print("$", command)
+    app([*command.split(), "--help"], standalone_mode=False)
+    print([name for name in sys.modules if name in ("torch", "transformers", "openai", "sympy", "pyarrow")])
 """
+COMMANDS = ("", "grade", "compare", "check", "calibrate", "graders", "convert", "doctor", "train", "pause", "eval",
+            "report", "export")  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "",
-        "grade",
-        "compare",
-        "check",
-        "calibrate",
-        "graders",
-        "convert",
-        "doctor",
-        "train",
-        "pause",
-        "eval",
-        "report",
-        "export",
-    ],
-)
-def test_help_loads_nothing_heavy(command: str) -> None:
-    code, found, complaint = python(HELP, *command.split(), "--help")
+def test_help_loads_nothing_heavy() -> None:
+    code, found, complaint = python(HELP, *COMMANDS)
     assert code == 0, complaint
-    assert "Usage" in found
-    assert found.strip().splitlines()[-1] == "[]"
+    shown = found.split("\n$ ")
+    assert len(shown) == len(COMMANDS)
+    for command, text in zip(COMMANDS, shown, strict=True):
+        assert f"{command} [" in text.partition("Usage")[2].splitlines()[0]
+        assert text.strip().splitlines()[-1] == "[]", command
 
 
 # What may stand beside us
