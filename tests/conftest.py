@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import re
@@ -37,9 +38,10 @@ LETTERS = "abcdefghijklmnop "
 TRAINING = ("rft_loop.loop", "rft_loop.evaluate", "rft_loop.display.report", "pyarrow.parquet", "pandas")
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many tests wait for servers and processes they have started."""
-    return len(os.sched_getaffinity(0) if sys.platform == "linux" else range(os.cpu_count() or 1)) + 1
+def pytest_collection_finish() -> None:
+    """What is there by now stays: looking through it for what can be freed takes a tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

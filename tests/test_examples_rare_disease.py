@@ -92,7 +92,7 @@ def test_grade_says_the_same_of_the_stored_outputs_to_the_last_digit(
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         found = json.loads(out.read_text())
-        assert found["n"] == 600
+        assert found["n"] == 120
         assert found["mean"] == row[key]
         if measure == "reward":
             assert (found["ci_low"], found["ci_high"]) == (row["ci_low"], row["ci_high"])
