@@ -16,7 +16,7 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
@@ -523,47 +523,34 @@ def _follow_imports(path: Path, files: set[Path]) -> None:
     if path in files or not path.is_file():
         return
     files.add(path)
-    state = path.stat()
-    for imported in _imported(path, state.st_mtime_ns, state.st_size):
-        _follow_imports(imported, files)
-
-
-@lru_cache(maxsize=4096)
-def _imported(path: Path, changed: int, size: int) -> tuple[Path, ...]:
-    """Where what a source file imports from its own package may lie, of the file as it is since it was `changed`."""
     root = path.parent
     while (root / "__init__.py").is_file():
         root = root.parent
     own = "" if root == path.parent else path.relative_to(root).parts[0]
-    found: dict[Path, None] = {}
-    for statement in _statements(ast.parse(path.read_bytes())):
-        for folder, name in _imports(statement, path, root):
-            top = name.partition(".")[0]
-            if folder == root and (top != own if own else top in OURS):
-                continue  # another package; of ours, what a grader's classes use is followed from them
-            module = folder.joinpath(*name.split("."))
-            found |= {module.with_suffix(".py"): None, module / "__init__.py": None}
-    return tuple(found)
+    for level, name in _imports(path.read_bytes()):
+        folder = path.parents[level - 1] if level else root
+        top = name.partition(".")[0]
+        if folder == root and (top != own if own else top in OURS):
+            continue  # another package; of ours, what a grader's classes use is followed from them
+        module = folder.joinpath(*name.split("."))
+        _follow_imports(module.with_suffix(".py"), files)
+        _follow_imports(module / "__init__.py", files)
 
 
-def _statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """A tree and every statement in it, in no order. Expressions, which are most of it, are left out."""
-    rest = [tree]
-    while rest:
+@lru_cache(maxsize=1024)
+def _imports(source: bytes) -> tuple[tuple[int, str], ...]:
+    """The modules that a source may import: how many folders up, 0 for an absolute name, and the name."""
+    found: dict[tuple[int, str], None] = {}
+    rest: list[ast.AST] = [ast.parse(source)]
+    while rest:  # statements alone, for no expression holds an import
         node = rest.pop()
-        yield node
+        if isinstance(node, ast.Import):
+            found |= {(0, alias.name): None for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.module:
+                found[node.level, node.module] = None
+            for alias in node.names:  # from . import prompts
+                found[node.level, f"{node.module}.{alias.name}" if node.module else alias.name] = None
         for name in ("body", "orelse", "finalbody", "handlers", "cases"):
             rest += getattr(node, name, ())
-
-
-def _imports(node: ast.AST, path: Path, root: Path) -> Iterator[tuple[Path, str]]:
-    """The modules an import statement may name, each as a folder and a dotted name below it."""
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            yield root, alias.name
-    elif isinstance(node, ast.ImportFrom):
-        folder = path.parents[node.level - 1] if node.level else root
-        if node.module:
-            yield folder, node.module
-        for alias in node.names:  # from . import prompts
-            yield folder, f"{node.module}.{alias.name}" if node.module else alias.name
+    return tuple(found)

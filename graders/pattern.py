@@ -88,10 +88,10 @@ class Pattern:
         """The matches in order, none overlapping another.
 
         Each is found in linear time; a pattern that reads to the end before it settles for less, such as
-        `.*;|x`, reads the rest of the text once for each match.
+        `.*;|x`, reads the rest of the text once for each match. All are to be asked for in one thread.
         """
         data = self._bytes(text)
-        place, ends = 0, (time.monotonic() + MAX_SECONDS, time.thread_time() + MAX_SECONDS)
+        place, until, processor_until = 0, time.monotonic() + MAX_SECONDS, time.thread_time() + MAX_SECONDS
         while place <= len(data):  # not re2's own finditer, which gives some empty matches twice
             found = self._regexp.search(data, place)
             if found is None:
@@ -100,7 +100,8 @@ class Pattern:
             place = end if end > start else end + 1
             if start == len(data) or data[start] & INSIDE != CONTINUED:  # else it is empty, inside a character
                 yield Match(found, self)
-            if time.monotonic() > ends[0] and time.thread_time() > ends[1]:  # the first clock is quickly read
+            # The first clock is quickly read: no thread has used more of the processor than time has passed.
+            if time.monotonic() > until and time.thread_time() > processor_until:
                 what = f"finding its matches in a text of {len(text):,} characters takes longer than {MAX_SECONDS:g} s"
                 remedy = "write it so that a match does not depend on what comes much later"
                 raise GradingError("timeout", f"pattern {short(self.pattern)}: {what}; {remedy}")

@@ -30,7 +30,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny 
 os.environ["HF_HUB_OFFLINE"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
 
-settings.register_profile("suite", max_examples=50, deadline=None)  # no timing is asserted
+# Half of the usual examples, so that the suite stays short; no timing is asserted.
+settings.register_profile("suite", max_examples=50, deadline=None)
 settings.load_profile("suite")
 
 HERE = Path(__file__).parent
@@ -39,7 +40,7 @@ TRAINING = ("rft_loop.loop", "rft_loop.evaluate", "rft_loop.display.report", "py
 
 
 def pytest_collection_finish() -> None:
-    """What is there by now stays: looking through it for what can be freed takes a tenth of the time."""
+    """What is there by now stays: looking through it for what can be freed costs a tenth of the suite's time."""
     gc.collect()
     gc.freeze()
 

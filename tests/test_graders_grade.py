@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import json
 import math
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -377,22 +378,27 @@ def test_the_identity_covers_what_a_users_file_imports_from_beside_it(
     assert len(identities) == 2
 
 
-def test_an_import_is_found_wherever_it_stands_and_as_soon_as_it_is_written(tmp_path: Path) -> None:
-    blocks = ["if True:", "try:", "def f():", "class C:", "with open('/dev/null'):", "for _ in ():\n    pass\nelse:"]
-    blocks += [
-        "try:\n    pass\nexcept ImportError:",
-        "try:\n    pass\nfinally:",
-        "match 1:\n  case 1:",
-        "async def g():",
-    ]
-    text = "def judge(sample, item):\n    return 1.0\n"
-    file = tmp_path / "mine.py"
-    for number, block in enumerate(blocks):
-        (tmp_path / f"beside{number}.py").write_text("")
-        text += f"{block}\n    import beside{number}\n" + ("finally:\n    pass\n" if block == "try:" else "")
-        file.write_text("import sys\nsys.path.append(__file__[:-8])\n" + text)
-        found = {path.name for path in load(f"{file}:judge").code_files() if path.parent == tmp_path}
-        assert found == {"mine.py", *(f"beside{known}.py" for known in range(number + 1))}, block
+BLOCKS = (
+    "if True:", "while False:\n    pass\nelse:", "for _ in ():", "try:\n    pass\nfinally:",
+    "try:\n    pass\nexcept OSError:", "try:\n    pass\nexcept* OSError:", "with open('/dev/null'):",
+    "match 1:\n  case 0:", "def f():", "async def g():", "class C:\n  def f(self):",
+    "async def h():\n  async with f():",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_an_import_is_found_wherever_it_stands_and_as_soon_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    file, files = tmp_path / "mine.py", []
+    for name in ("beside_a", "beside_b"):
+        (tmp_path / f"{name}.py").write_text("")
+        file.write_text(f"def judge(sample, item):\n    return 1.0\n{block}\n    import {name}\n")
+        os.utime(file, ns=(0, 0))  # of the same size and date
+        files.append({path.name for path in load(f"{file}:judge").code_files() if path.parent == tmp_path})
+        sys.modules.pop(name, None)
+    assert files == [{"mine.py", "beside_a.py"}, {"mine.py", "beside_b.py"}]
 
 
 def test_the_identity_of_a_plug_in_covers_its_relative_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ def test_the_interval_of_published_sizes_is_bit_for_bit_what_was_published() -> 
 
 
 @pytest.mark.parametrize("cluster_size", [1, 3])
-def test_the_interval_of_very_many_values_is_nearly_the_bootstraps(
+def test_the_interval_of_very_many_values_is_nearly_the_bootstraps_without_one(
     cluster_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("graders.statistics.LARGE", 4000)
@@ -128,7 +128,9 @@ def test_the_interval_of_very_many_values_is_nearly_the_bootstraps(
         for _ in range(rng.randint(1, cluster_size)):
             values.append(base + 0.2 * rng.random())
             clusters.append(cluster)
-    quick = bootstrap(values, clusters if cluster_size > 1 else None)
+    with monkeypatch.context() as context:
+        context.setattr("graders.statistics._bootstrap_interval", lambda *_: pytest.fail("drew samples"))
+        quick = bootstrap(values, clusters if cluster_size > 1 else None)
     sums: Any
     sums, sizes = np.bincount(clusters, values), np.bincount(clusters).astype(np.float64)
     low, high = _bootstrap_interval(sums, sizes, 0)

@@ -33,9 +33,12 @@ def test_the_python_of_a_page_runs_and_prints_what_the_page_says(page: str, tmp_
 
 
 def test_the_readme_s_commands_run_as_they_stand(tmp_path: Path) -> None:
+    """Of the files that they name only the recipe's number of steps is changed."""
     shutil.copytree(ROOT / "examples" / "letters", tmp_path / "examples" / "letters")
     recipe = tmp_path / "examples" / "letters" / "recipe.yaml"
-    recipe.write_text(re.sub(r"^steps: \d+", "steps: 12", recipe.read_text(), flags=re.MULTILINE))
+    text, count = re.subn(r"^steps: \d+", "steps: 12", recipe.read_text(), flags=re.MULTILINE)
+    assert count == 1
+    recipe.write_text(text)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     blocks = COMMANDS.findall((ROOT / "README.md").read_text())
     assert len(blocks) == 3

@@ -18,13 +18,11 @@ import yaml
 
 from graders.testing.scripted_judge import Reaction, Request, ScriptedJudge, verdict
 
+Command = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "judge"
 PAGE = ROOT / "docs" / "calibrating.md"
 ORDER = ("--order-by", "quality", "--group", "question")
-
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def assert_same_run(one: Path, other: Path, step: int = 6) -> None:
             assert tables[0].column(column).equals(tables[1].column(column)), (part, column)
 
 
-def until(process: Any, ready: Callable[[], bool]) -> None:
+def until(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 120
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -201,17 +201,15 @@ def test_a_sharded_run_of_two_ranks_is_the_run_of_one(
 
 
 def test_a_paused_run_goes_on_with_another_number_of_ranks(
-    tmp_path: Path, alone: Path, warm: tuple[str, ...], on_ranks: Any, forked: Any
+    tmp_path: Path, alone: Path, warm: tuple[str, ...], on_ranks: Any
 ) -> None:
     folder = tmp_path / "run"
-    given = ("assay", "train", *settings(tmp_path, "run", *warm, "shard=true"))
-    processes = [forked(*given, env=ENVIRONMENT | place) for place in places(2)]
+    process = torchrun(*settings(tmp_path, "run", *warm, "shard=true"))
     wanted = random.randint(1, 3)
-    until(processes[0], lambda: steps_done(folder) >= wanted)
-    for process in processes:
-        process.send_signal(signal.SIGTERM)
-    told = [process.communicate(timeout=120)[1] for process in processes]
-    assert any("Go on with: assay train --resume" in text for text in told), told
+    until(process, lambda: steps_done(folder) >= wanted)
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=120)[1]
+    assert "Go on with: assay train --resume" in told, told
     assert_well(on_ranks(1, "assay", "train", "--resume", str(folder), "-s", "shard=false"))
     assert_same_run(folder, alone)
 
