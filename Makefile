@@ -8,7 +8,7 @@ demo: $(VENV)/installed
 	$(BIN)/python examples/rare_disease/demo.py
 
 test: $(VENV)/installed
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n auto --dist loadfile
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
