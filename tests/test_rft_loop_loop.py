@@ -48,7 +48,7 @@ PARTS = """{type: weighted_sum, weights: {right: 0.8, brief: 0.2}, graders: {
         ["advantage=maxrl", "loss=cispo", "clip_high=4"],
         ["advantage=reinforce++", "loss=gspo", "updates_per_step=2"],
         ["advantage=batch", "kl.weight=0.05", "importance_correction=token"],
-        ["advantage=gdpo", f"grader={PARTS}", "steps=60", "seed=4"],
+        ["advantage=gdpo", f"grader={PARTS}", "steps=100", "seed=3"],
         ["advantage=mean", "kl.weight=0.01", "kl.place=reward", "kl.estimator=k1"],
     ],
 )
