@@ -538,19 +538,19 @@ def _follow_imports(path: Path, files: set[Path]) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _imports(source: bytes) -> tuple[tuple[int, str], ...]:
+def _imports(source: bytes) -> frozenset[tuple[int, str]]:
     """The modules that a source may import: how many folders up, 0 for an absolute name, and the name."""
-    found: dict[tuple[int, str], None] = {}
+    found: set[tuple[int, str]] = set()
     rest: list[ast.AST] = [ast.parse(source)]
     while rest:  # statements alone, for no expression holds an import
         node = rest.pop()
         if isinstance(node, ast.Import):
-            found |= {(0, alias.name): None for alias in node.names}
+            found.update((0, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]  # from . import prompts
             if node.module:
-                found[node.level, node.module] = None
-            for alias in node.names:  # from . import prompts
-                found[node.level, f"{node.module}.{alias.name}" if node.module else alias.name] = None
-        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
-            rest += getattr(node, name, ())
-    return tuple(found)
+                names = [node.module, *(f"{node.module}.{name}" for name in names)]
+            found.update((node.level, name) for name in names)
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            rest += getattr(node, part, ())
+    return frozenset(found)
