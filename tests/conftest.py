@@ -62,10 +62,10 @@ def make_tiny_policy(family: str = "llama", seed: int = 0, ends: list[int] | Non
 
     tokenizer = build_tokenizer([LETTERS], Scratch(tokens="characters"))
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes["max_position_embeddings"] = 128
     config = AutoConfig.for_model(
         family,
         vocab_size=len(tokenizer),
-        max_position_embeddings=128,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,

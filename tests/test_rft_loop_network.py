@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rft_loop.learning import packed
 from rft_loop.learning.optimizer import make_optimizer
 from rft_loop.learning.update import score, update
+from rft_loop.model import network
 from rft_loop.model.adapter import add_adapter
 from rft_loop.model.base import Base
 from rft_loop.model.policy import Policy, load_pretrained
@@ -21,21 +24,16 @@ from rft_loop.model.recompute import recompute_layers
 from rft_loop.recipe import Lora, recipe_from
 from rft_loop.sampling.decode import sample
 from rft_loop.sampling.rollout import Rollout
-from tests.families import UNEVEN, known
+from tests.conftest import make_tiny_policy
+from tests.families import KNOWN, UNEVEN, known, prompts
 
 MakePolicy = Callable[..., Policy]
-ARRANGEMENTS: dict[str, dict[str, Any]] = {  # by the bounds that lead to each
-    "row by row": {"TREE": 0},
-    "a tree each": {"TREE": 10**6, "ONE_ROW": 0, "_cost_alone": lambda *_: math.inf},
-    "trees in one row": {"TREE": 10**6, "ONE_ROW": 10**6},
-}
 
 
-@pytest.fixture(params=ARRANGEMENTS)
+@pytest.fixture(params=[-math.inf, math.inf], ids=["prompts apart", "prompts with their answers"])
 def arranged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prompts and answers lie in each of the ways that the trainer has."""
-    for name, bound in ARRANGEMENTS[request.param].items():
-        monkeypatch.setattr(packed, name, bound)
+    monkeypatch.setattr(packed, "APART", request.param)
 
 
 in_every_arrangement = pytest.mark.usefixtures("arranged")
@@ -82,18 +80,94 @@ def test_it_scores_and_teaches_as_transformers_does(tiny_policy: MakePolicy, fam
     assert_as_transformers(policy, rollouts)
 
 
+@pytest.fixture(params=[True, False], ids=["float32 sums up alike", "float32 does not"])
+def sums(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """What a network finds of its machine: as it is, or that attention has to be in float64."""
+    if not request.param:
+        monkeypatch.setattr(network, "sums_alike", lambda *_: False)
+    return bool(request.param)
+
+
 @known
 @in_every_arrangement
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
+@pytest.mark.usefixtures("sums")
 def test_tokens_are_trained_on_with_the_log_probs_they_were_sampled_with(
     tiny_policy: MakePolicy, family: dict[str, Any], temperature: float
 ) -> None:
     """To the last bit where products sum up alike whatever is beside a token, as MKL's do from 4 rows on."""
     policy = tiny_policy(**family)
     rollouts = sample(policy, UNEVEN, per_prompt=5, max_new_tokens=20, temperature=temperature, seed=1)
+    assert_scored_as_sampled(policy, rollouts, temperature)
+
+
+@pytest.mark.usefixtures("sums")
+@pytest.mark.parametrize("family", KNOWN[::4], ids=lambda family: str(family["family"]))
+def test_that_holds_for_long_prompts_beside_short_ones(tiny_policy: MakePolicy, family: dict[str, Any]) -> None:
+    """From 192 keys on MKL sums up in blocks, from 512 on PyTorch does."""
+    policy = tiny_policy(**family, max_position_embeddings=1024, hidden_size=128)
+    rollouts = sample(
+        policy, prompts(5, 180, 230, 370, 505, 700), per_prompt=3, max_new_tokens=24, temperature=1.0, seed=1
+    )
+    assert_scored_as_sampled(policy, rollouts)
+    for start in range(0, len(rollouts), 3):
+        assert_scored_as_sampled(policy, rollouts[start : start + 3])
+    assert_as_transformers(policy, rollouts[6:9])
+
+
+def assert_scored_as_sampled(policy: Policy, rollouts: list[Rollout], temperature: float = 1.0) -> None:
     found = score(policy, rollouts, temperature)
     sampled = torch.tensor([logprob for rollout in rollouts for logprob in rollout.logprobs])
     torch.testing.assert_close(found.logprobs[found.mask].detach(), sampled, atol=3e-6, rtol=0)
+
+
+@known
+def test_attention_is_in_float64_where_float32_tells_what_is_beside_a_place(
+    tiny_policy: MakePolicy, family: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attended = network.attended
+    told = {
+        "how many keys there are": lambda query, keys: keys.shape[2],
+        "how many queries": lambda query, keys: query.shape[2],
+    }
+    for case, many in told.items():
+
+        def telling(
+            query: torch.Tensor, keys: torch.Tensor, *rest: Any, many: Callable[..., int] = many
+        ) -> torch.Tensor:
+            heard: torch.Tensor = attended(query, keys, *rest)
+            return heard * (1 + 1e-7 * many(query, keys))
+
+        monkeypatch.setattr(network, "attended", telling)
+        own = tiny_policy(**family).network
+        assert own is not None
+        assert own.attends_in == torch.float64, case
+
+
+@pytest.mark.parametrize(
+    ("places", "room"),
+    [(1, 16), (16, 16), (17, 32), (192, 192), (193, 384), (384, 384), (385, 400), (512, 512), (513, 528), (800, 896)],
+)
+def test_on_a_cpu_attention_runs_over_sizes_that_sum_up_alike(tiny_policy: MakePolicy, places: int, room: int) -> None:
+    own = tiny_policy().network
+    assert own is not None
+    assert own.room(places) == room
+
+
+def test_on_a_gpu_a_mask_has_as_many_keys_as_kernels_take_without_a_copy(tiny_policy: MakePolicy) -> None:
+    own = tiny_policy().network
+    assert own is not None
+    own.device = torch.device("cuda")
+    assert [own.room(places) for places in (1, 8, 9, 200)] == [8, 8, 16, 200]
+
+
+@in_every_arrangement
+@pytest.mark.usefixtures("sums")
+@pytest.mark.parametrize("more", [1, 3, 50])
+def test_room_behind_a_row_changes_nothing(tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch, more: int) -> None:
+    policy = tiny_policy()
+    monkeypatch.setattr(policy.network, "room", lambda places: places + more)
+    assert_as_transformers(policy, draw(policy))
 
 
 @in_every_arrangement
@@ -103,15 +177,15 @@ def test_answers_of_one_token_each_need_nothing_run_but_their_prompts(tiny_polic
     assert_as_transformers(policy, rollouts)
 
 
-def test_what_short_answers_begin_with_alike_is_run_once(
+@in_every_arrangement
+def test_what_prompts_and_answers_begin_with_alike_is_run_once(
     tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = tiny_policy()
     assert policy.network is not None
     answers = [(7, 8, 9), (7, 8, 5), (7, 8, 9), (7,), (6, 8, 9), (7, 8, 9, 5)]
-    rollouts = [
-        Rollout(tuple(prompt), answer, (0.0,) * len(answer), "stop", "") for prompt in UNEVEN for answer in answers
-    ]
+    asked = [tuple(prompt) for prompt in [*UNEVEN, UNEVEN[0][:5], [*UNEVEN[1], 7, 8]]]
+    rollouts = [Rollout(prompt, answer, (0.0,) * len(answer), "stop", "") for prompt in asked for answer in answers]
     run: list[int] = []
     hidden = policy.network.hidden
 
@@ -121,81 +195,30 @@ def test_what_short_answers_begin_with_alike_is_run_once(
 
     monkeypatch.setattr(policy.network, "hidden", counted)
     assert_as_transformers(policy, rollouts)
-    assert run == [sum(map(len, UNEVEN)) + 5 * len(UNEVEN)]  # 7, 7 8, 7 8 9, 6, 6 8
+    lines = [(*prompt, *answer[:-1]) for prompt in asked for answer in answers]
+    distinct = {line[:count] for line in lines for count in range(1, len(line) + 1)}
+    assert len(distinct) <= run[0] <= len(distinct) + 5  # a prompt that goes on as an answer of another is run again
 
 
-def numbered(*lengths: int, common: int = 0) -> list[tuple[int, ...]]:
-    """Answers that differ from place `common` on."""
-    return [tuple([5] * min(common, length) + [6 + row] * (length - common)) for row, length in enumerate(lengths)]
-
-
-@pytest.mark.parametrize(
-    ("case", "answers", "shared"),
-    [
-        ("the same answer", [numbered(9)[0]] * 8, True),
-        ("answers that agree in half their tokens", numbered(*[9] * 8, common=4), True),
-        ("answers that differ from the start", numbered(*[9] * 8), False),
-        ("long ones, which differ, beside short ones that agree", numbered(*[26] * 8) + [(5, 5, 5)] * 8, False),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_answers_share_what_they_begin_with_where_that_costs_less(
-    tiny_policy: MakePolicy, case: str, answers: list[tuple[int, ...]], shared: bool
-) -> None:
-    network = tiny_policy().network
-    assert network is not None
-    prompts = [(*range(10, 30), number) for number in range(len(answers) // 8 * 4)]
-    owner, given = zip(*[(4 * (n // 8) + k, each) for n, each in enumerate(answers) for k in range(4)], strict=True)
-    tokens = len(packed.arranged(network, prompts, owner, given).ids)
-    distinct = {(of, each[:k]) for of, each in zip(owner, given, strict=True) for k in range(1, len(each))}
-    everything = sum(len(each) - 1 for each in given)
-    assert tokens - sum(map(len, prompts)) == (len(distinct) if shared else everything)
-
-
-@pytest.mark.parametrize(
-    ("prompt", "answers", "shared"),
-    [
-        (240, [(5,) * 10] * 8, True),
-        (250, [(5,) * 10] * 8, False),  # prompt and answer together
-        (100, numbered(*[40] * 4, common=4), True),
-        (100, numbered(*[40] * 5, common=4), False),  # all answers together
-    ],
-)
-def test_a_tree_has_256_tokens_at_most(
-    tiny_policy: MakePolicy,
-    prompt: int,
-    answers: list[tuple[int, ...]],
-    shared: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    network = tiny_policy().network
-    assert network is not None
-    monkeypatch.setattr(network, "operations", lambda tokens, pairs: tokens)  # attention costs nothing
-    tokens = len(packed.arranged(network, [(7,) * prompt], [0] * len(answers), answers).ids)
-    assert (tokens < prompt + sum(len(answer) - 1 for answer in answers)) == shared
-
-
-@in_every_arrangement
-def test_a_mask_is_widened_to_what_the_device_s_kernels_take(
-    tiny_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(packed, "KEYS", {"cpu": packed.KEYS["cuda"]})
-    policy = tiny_policy()
-    assert_as_transformers(policy, draw(policy))
-    network = policy.network
-    assert network is not None
-    keys: list[int] = []
-    masks = network.masks
-
-    def seen(*asked: Any) -> dict[int | None, torch.Tensor]:
-        found = masks(*asked)
-        keys.extend(mask.shape[-1] for mask in found.values())
-        return found
-
-    monkeypatch.setattr(network, "masks", seen)
-    packed.arranged(network, UNEVEN, [*range(len(UNEVEN))], [(9,) * (3 + row) for row in range(len(UNEVEN))])
-    assert keys
-    assert all(count % 8 == 0 for count in keys)
+@given(data=st.data())
+def test_each_answer_is_found_behind_its_prompt(data: st.DataObject) -> None:
+    own = make_tiny_policy().network
+    assert own is not None
+    letters = st.integers(5, 7)
+    asked = data.draw(st.lists(st.tuples(letters, letters), min_size=1, max_size=4, unique=True))
+    answers = data.draw(
+        st.lists(st.lists(letters, min_size=1, max_size=5).map(tuple), min_size=len(asked), max_size=12)
+    )
+    rest = st.lists(st.integers(0, len(asked) - 1), min_size=len(answers) - len(asked), max_size=len(answers))
+    owner = data.draw(st.permutations([*range(len(asked)), *data.draw(rest)][: len(answers)]))
+    found = packed.arranged(own, asked, owner, answers)
+    ids, places, before = (part.tolist() for part in found[:3])
+    lines = [(*asked[of], *answer[:-1]) for of, answer in zip(owner, answers, strict=True)]
+    assert len(ids) == len({line[:count] for line in lines for count in range(1, len(line) + 1)})
+    wanted = [
+        (line[place], place) for line, answer in zip(lines, answers, strict=True) for place in range(1, 1 + len(answer))
+    ]
+    assert [(ids[at], places[at]) for at in before] == wanted
 
 
 @in_every_arrangement

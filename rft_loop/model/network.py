@@ -24,6 +24,7 @@ NORM_OFFSET = {"llama": 0.0, "mistral": 0.0, "qwen2": 0.0, "qwen3": 0.0, "gemma2
 ROWS = 4
 """MKL sums the products of rows that are left over from so many up in another order, where there are few for a thread;
 a token's numbers should not tell what is run beside it."""
+SPAN = 512  # most places that attention looks from at once, where it is given a mask
 
 
 @dataclass
@@ -74,9 +75,6 @@ class Network:
         """
         config = model.config
         self.model, self.dtype, self.lasts, self.device = model, dtype, lasts, model.device
-        # In float32 attention depends, in its last bits, on where the masked keys stand. On a CPU its sums are made in
-        # float64 and rounded, so that a token is trained on with the very log-prob that it was sampled with.
-        self.attends_in = torch.float64 if dtype == torch.float32 and self.device.type == "cpu" else dtype
         self.offset = NORM_OFFSET[config.model_type]
         self.body = model.base_model
         self.heads, self.shared = config.num_attention_heads, config.num_key_value_heads
@@ -95,6 +93,11 @@ class Network:
         self.plans = [self._plan(layer) for layer in self.body.layers]
         self.weights = self._weights(lambda stack: stack.whole)
         self.windows = {layer.window for layer in self.weights.layers}
+        # A token should be trained on with the very log-prob that it was sampled with. Where float32 does not sum up
+        # alike on a CPU, attention is in float64 and rounded.
+        narrow = dtype == torch.float32 and self.device.type == "cpu"
+        self.sums_alike = narrow and sums_alike(self.weights.layers[0], self)
+        self.attends_in = torch.float64 if narrow and not self.sums_alike else dtype
 
     def reach(self, places: int) -> None:
         """Make ready for rows of so many places, prompt and answer together."""
@@ -134,30 +137,49 @@ class Network:
             found[window] = mask[:, None]
         return found
 
-    def operations(self, tokens: int, pairs: int) -> int:
-        """Of one layer: its products over so many tokens, and attention over so many pairs of query and key."""
-        layer = self.weights.layers[0]
-        weights = sum(part.numel() for part in (layer.qkv, layer.out, layer.gate_up, layer.down))
-        return 2 * weights * tokens + 4 * int(self.heads * self.width) * pairs
-
     def in_order(self, places: int) -> Callable[[Layer, Tensor, Tensor, Tensor], Tensor]:
-        """How rows of so many tokens each hear what stands before: of (rows, places, heads, width), (..., hidden).
+        """How rows of so many tokens each hear what stands before: of (rows, places, heads, width), (..., hidden)."""
+        room, device = self.room(places), self.device
+        along = torch.arange(room, device=device)
 
-        Without a mask where none is needed: for long prompts it would be the largest thing in memory.
-        """
-        along = torch.arange(places, device=self.device)
-        masked = [layer for layer in self.weights.layers if layer.soft_cap or (layer.window or places) < places]
-        masks = self.masks((along[:, None] - along)[None], {layer.window for layer in masked})
+        def masks(start: int, windows: Collection[int | None] | None = None) -> dict[int | None, Tensor]:
+            asking = along[start : start + SPAN, None]
+            return self.masks((asking - along[: start + SPAN])[None], windows)
+
+        first = masks(0)
 
         def heard(layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            if layer.window in masks:
-                return attention(query, key.transpose(1, 2), value.transpose(1, 2), masks[layer.window], layer)
-            key, value = (side.repeat_interleave(self.heads // self.shared, 2) for side in (key, value))
-            query, key, value = (side.transpose(1, 2) for side in (query, key, value))
-            found = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=layer.scale)
-            return found.transpose(1, 2).flatten(2)
+            if not self.sums_alike and not layer.soft_cap and (layer.window or places) >= places:
+                return self._backwards(layer, query, key, value)
+            query, key, value = (F.pad(side, (0, 0, 0, 0, 0, room - places)) for side in (query, key, value))
+            keys, values = key.transpose(1, 2), value.transpose(1, 2)
+            parts = []
+            for start in range(0, room, SPAN):  # one mask for all places would be the largest thing in memory
+                mask = (masks(start, {layer.window}) if start else first)[layer.window]
+                asking, end = query[:, start : start + SPAN], start + SPAN
+                parts.append(attention(asking, keys[:, :, :end], values[:, :, :end], mask, layer))
+            return torch.cat(parts, 1)[:, :places]
 
         return heard
+
+    def _backwards(self, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Each place hears all before it; kernels that know of that need no mask."""
+        key, value = (side.repeat_interleave(self.heads // self.shared, 2) for side in (key, value))
+        query, key, value = (side.transpose(1, 2) for side in (query, key, value))
+        found = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=layer.scale)
+        return found.transpose(1, 2).flatten(2)
+
+    def room(self, places: int) -> int:
+        """Attention runs over so many where there are `places`, at least as many.
+
+        On a CPU these are sizes at which MKL and PyTorch sum a row up alike whatever is behind its end: vectors of 16,
+        products in blocks of 192 keys (a rest is halved where there is but one whole block), softmax in blocks of 512.
+        On a GPU kernels copy a mask in every layer unless it has a multiple of 8 keys.
+        """
+        if self.device.type != "cpu":
+            return -(-places // 8) * 8
+        blocks, rest = divmod(places, 512)
+        return blocks * 512 + (384 if 192 < rest <= 384 else -(-rest // 16) * 16)
 
     def hidden(self, weights: Weights, tokens: Tensor, places: Tensor, hear: Hear) -> Tensor:
         """Tokens (...,) at their places through every layer and the last norm, (..., hidden)."""
@@ -320,3 +342,22 @@ def attended(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, layer: L
     scores = layer.soft_cap * torch.tanh(query @ keys.transpose(-1, -2) * layer.scale / layer.soft_cap)
     wide = torch.promote_types(scores.dtype, torch.float32)
     return torch.softmax(scores + mask, -1, dtype=wide).to(values.dtype) @ values
+
+
+def sums_alike(layer: Layer, network: Network) -> bool:
+    """Whether float32 gives a place the same, bit for bit, whatever is run beside it; tried, as it is the library's."""
+    places = torch.tensor([0, 2, 11, 15, 16, 40, 100, 191, 192, 201, 300, 384, 400, 511, 513, 800])
+    room, per_key = network.room(1000), network.heads // network.shared
+    draw = partial(torch.randn, generator=torch.Generator().manual_seed(0))
+    query = draw(1, network.shared, per_key, len(places), network.width)
+    keys, values = (draw(1, network.shared, room, network.width) for _ in range(2))
+    mask = torch.where(torch.arange(room) > places[:, None], -torch.inf, 0.0)[None, None]
+    found = attended(query.flatten(2, 3), keys, values, mask.repeat(1, 1, per_key, 1), layer).view(query.shape)
+    for number, place in enumerate(places.tolist()):
+        for known in {network.room(place + 1), network.room(place + 120)}:
+            own = mask[:, :, number : number + 1, :known]
+            asking = F.pad(query[:, :, :, number], (0, 0, 0, -per_key % ROWS))
+            alone = attended(asking, keys[:, :, :known], values[:, :, :known], own, layer)
+            if not torch.equal(alone[:, :, :per_key], found[:, :, :, number]):
+                return False
+    return True

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from rft_loop.model.network import Layer, Network, attended
+from rft_loop.model.network import ROWS, Layer, Network, attended
 
 if TYPE_CHECKING:
     from rft_loop.sampling.shared_rows import SharedRows
@@ -30,7 +31,7 @@ class Decoder:
     def cache(self, rows: int, places: int) -> Cache:
         """Room for a cache; what lies in it is any number, or none."""
         net = self.network
-        shape = (len(net.weights.layers), rows, places, 2, net.shared, net.width)
+        shape = (len(net.weights.layers), rows, net.room(places), 2, net.shared, net.width)
         return torch.empty(shape, dtype=net.attends_in, device=net.device)
 
     def logits(self, tokens: Tensor, places: Tensor, cache: Cache, length: int) -> Tensor:
@@ -39,17 +40,20 @@ class Decoder:
         tokens, places: (rows,); a row attends to what the cache holds up to its own place. `length` bounds the places.
         """
         net, rows = self.network, len(tokens)
+        length = net.room(length)
         apart = places[:, None] - torch.arange(length, device=tokens.device)
         masks = net.masks(apart[:, None])
         at = places + torch.arange(0, rows * cache.shape[2], cache.shape[2], device=tokens.device)
         in_line = cache.flatten(1, 2)
+        count = net.heads // net.shared  # queries of one key
+        filled = -count % ROWS if cache.is_cpu else 0
         known = cache[:, :rows, :length].permute(0, 3, 1, 4, 2, 5)  # (layers, 2, rows, heads, length, head width)
 
         def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             in_line[number].index_copy_(0, at, torch.stack([key, value], 1))
             keys, values = known[number].unbind()
-            query = query.view(rows, net.shared, -1, net.width)
-            return attended(query, keys, values, masks[layer.window], layer).flatten(1)
+            query = F.pad(query.view(rows, net.shared, count, net.width), (0, 0, 0, filled))
+            return attended(query, keys, values, masks[layer.window], layer)[:, :, :count].flatten(1)
 
         return net.logits(net.hidden(net.weights, tokens, places, hear))
 
