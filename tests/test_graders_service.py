@@ -147,14 +147,16 @@ def test_what_another_try_may_mend_is_tried_again(client: str, first: Reaction) 
         (Reaction(reset=True), "model_grader_server_error", ""),
         (said("whole", sent=0.5), "model_grader_server_error", ""),
         (Reaction(b"<html>"), "model_grader_server_error", "no chat completion"),
-        (said("late", seconds=5), "timeout", "no answer within 0.1 s"),
+        (said("late", seconds=5), "timeout", "no answer within 0.3 s"),
     ],
     ids=str,
 )
 def test_after_its_last_try_a_question_ends_with_a_typed_error(
     client: str, reaction: Reaction, kind: str, words: str
 ) -> None:
-    end, requests = ask_one(lambda _: reaction, client=client, retries=1, timeout=0.1)
+    # What is answered at all is given the time that a busy machine takes to ask.
+    timeout = 0.3 if kind == "timeout" else 30.0
+    end, requests = ask_one(lambda _: reaction, client=client, retries=1, timeout=timeout)
     assert failure(end)[:2] == (kind, "infra")
     assert "local (m), asked 2 times: " in failure(end)[2]
     assert words in failure(end)[2]

@@ -95,7 +95,6 @@ def sums(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
 def test_tokens_are_trained_on_with_the_log_probs_they_were_sampled_with(
     tiny_policy: MakePolicy, family: dict[str, Any], temperature: float
 ) -> None:
-    """To the last bit where products sum up alike whatever is beside a token, as MKL's do from 4 rows on."""
     policy = tiny_policy(**family)
     rollouts = sample(policy, UNEVEN, per_prompt=5, max_new_tokens=20, temperature=temperature, seed=1)
     assert_scored_as_sampled(policy, rollouts, temperature)
@@ -110,15 +109,19 @@ def test_that_holds_for_long_prompts_beside_short_ones(tiny_policy: MakePolicy, 
         policy, prompts(5, 180, 230, 370, 505, 700), per_prompt=3, max_new_tokens=24, temperature=1.0, seed=1
     )
     assert_scored_as_sampled(policy, rollouts)
-    for start in range(0, len(rollouts), 3):
-        assert_scored_as_sampled(policy, rollouts[start : start + 3])
     assert_as_transformers(policy, rollouts[6:9])
 
 
 def assert_scored_as_sampled(policy: Policy, rollouts: list[Rollout], temperature: float = 1.0) -> None:
-    found = score(policy, rollouts, temperature)
-    sampled = torch.tensor([logprob for rollout in rollouts for logprob in rollout.logprobs])
-    torch.testing.assert_close(found.logprobs[found.mask].detach(), sampled, atol=3e-6, rtol=0)
+    """Whatever they are scored beside; to the last bit where products and activations are known to come out alike."""
+    exact = torch.backends.mkl.is_available() and torch.get_num_threads() == 1  # type: ignore[no-untyped-call]
+    loose = 0.0 if exact else 3e-6
+    for together in (len(rollouts), 3, 1):
+        for start in range(0, len(rollouts), together):
+            part = rollouts[start : start + together]
+            found = score(policy, part, temperature)
+            sampled = torch.tensor([logprob for rollout in part for logprob in rollout.logprobs])
+            torch.testing.assert_close(found.logprobs[found.mask].detach(), sampled, atol=loose, rtol=0)
 
 
 @known

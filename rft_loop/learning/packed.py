@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rft_loop.model.network import ROWS, Hear, Layer, Network, attention
 
-APART = 2**22  # where it saves a layer so many multiplications, prompts have rows of their own
+APART = 2**22  # multiplications of a layer that have to be spared for prompts to get rows of their own, roughly
 
 Numbers: TypeAlias = npt.NDArray[Any]
 
@@ -82,27 +82,32 @@ def _hear(network: Network, at: Numbers, new: Numbers, asked: Numbers, opening: 
     `at` and `new` (lines, room): of each place its token, and whether that is new; `asked` (lines,): how long its
     prompt is; `opening` (prompts,): the first line of each prompt.
     """
-    device, width = network.device, int(asked.max())
-    rows, answers = _Rows(at, new), _Rows(at, new & (np.arange(at.shape[1]) >= asked[:, None]))
+    width, along = int(asked.max()), np.arange(at.shape[1])
+    rows, answers = _Rows(at, new), _Rows(at, new & (along >= asked[:, None]))
     saved = rows.pairs - answers.pairs - len(opening) * width**2
-    heard_at, count = np.full(at.shape, -1), 0  # of each place, where it is among all that are heard
-    if apart := 2 * network.heads * network.width * saved > APART:
-        rows, count = answers, len(opening) * width
-        heard_at[opening, :width] = np.arange(count).reshape(-1, width)
-        prompts, in_order = torch.from_numpy(at[opening, :width]).to(device), network.in_order(width)
-    heard_at[rows.lines[:, None], rows.places] = count + np.arange(rows.asking.size).reshape(rows.asking.shape)
-    asking, keys, heard_of = (torch.from_numpy(part).to(device) for part in (rows.asking, rows.keys, heard_at[new]))
-    back = rows.places[:, :, None] - np.arange(at.shape[1])
-    masks = network.masks(torch.from_numpy(back).to(device))
+    apart = 2 * network.heads * network.width * saved > APART  # prompts by themselves, and answers on top of them
+    rows = answers if apart else rows
+    prompts = at[opening, : width if apart else 0]
+    # What is heard lies in one row after another, the prompts' first: where that of each token is.
+    heard_at = np.full(at.shape, -1)
+    heard_at[opening, : prompts.shape[1]] = np.arange(prompts.size).reshape(prompts.shape)
+    heard_at[rows.lines[:, None], rows.places] = prompts.size + np.arange(rows.asking.size).reshape(rows.asking.shape)
+
+    def sent(numbers: Numbers) -> Tensor:
+        return torch.from_numpy(numbers).to(network.device)
+
+    prompts_at, asking_at, keys_at, tokens_at = map(sent, (prompts, rows.asking, rows.keys, heard_at[new]))
+    behind = sent(rows.places.astype(np.int32))[:, :, None] - sent(along.astype(np.int32))
+    masks, in_order = network.masks(behind), network.in_order(width) if apart else None
 
     def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         heard = []
-        if apart:
-            heard.append(in_order(layer, *(_taken(side, prompts) for side in (query, key, value))))
-        if len(asking):
-            k, v = (_taken(side, keys).transpose(1, 2) for side in (key, value))
-            heard.append(attention(_taken(query, asking), k, v, masks[layer.window], layer))
-        return torch.cat([rows.flatten(0, 1) for rows in heard]).index_select(0, heard_of)
+        if in_order is not None:
+            heard.append(in_order(layer, *(_taken(side, prompts_at) for side in (query, key, value))))
+        if len(asking_at):
+            k, v = (_taken(side, keys_at).transpose(1, 2) for side in (key, value))
+            heard.append(attention(_taken(query, asking_at), k, v, masks[layer.window], layer))
+        return torch.cat([part.flatten(0, 1) for part in heard]).index_select(0, tokens_at)
 
     return hear
 

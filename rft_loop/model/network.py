@@ -142,14 +142,15 @@ class Network:
         room, device = self.room(places), self.device
         along = torch.arange(room, device=device)
 
-        def masks(start: int, windows: Collection[int | None] | None = None) -> dict[int | None, Tensor]:
-            asking = along[start : start + SPAN, None]
-            return self.masks((asking - along[: start + SPAN])[None], windows)
+        def masks(start: int, windows: Collection[int | None]) -> dict[int | None, Tensor]:
+            return self.masks((along[start : start + SPAN, None] - along[: start + SPAN])[None], windows)
 
-        first = masks(0)
+        layers = self.weights.layers
+        masked = [each for each in layers if self.sums_alike or each.soft_cap or (each.window or places) < places]
+        first = masks(0, {layer.window for layer in masked})
 
         def heard(layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            if not self.sums_alike and not layer.soft_cap and (layer.window or places) >= places:
+            if layer.window not in first:
                 return self._backwards(layer, query, key, value)
             query, key, value = (F.pad(side, (0, 0, 0, 0, 0, room - places)) for side in (query, key, value))
             keys, values = key.transpose(1, 2), value.transpose(1, 2)
@@ -157,8 +158,9 @@ class Network:
             for start in range(0, room, SPAN):  # one mask for all places would be the largest thing in memory
                 mask = (masks(start, {layer.window}) if start else first)[layer.window]
                 asking, end = query[:, start : start + SPAN], start + SPAN
-                parts.append(attention(asking, keys[:, :, :end], values[:, :, :end], mask, layer))
-            return torch.cat(parts, 1)[:, :places]
+                told = attention(asking, keys[:, :, :end], values[:, :, :end], mask, layer)
+                parts.append(told[:, : places - start])
+            return torch.cat(parts, 1)
 
         return heard
 
@@ -345,13 +347,13 @@ def attended(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, layer: L
 
 
 def sums_alike(layer: Layer, network: Network) -> bool:
-    """Whether float32 gives a place the same, bit for bit, whatever is run beside it; tried, as it is the library's."""
+    """Whether float32 gives a place the same, bit for bit, whatever is run beside it: tried, since libraries differ."""
     places = torch.tensor([0, 2, 11, 15, 16, 40, 100, 191, 192, 201, 300, 384, 400, 511, 513, 800])
     room, per_key = network.room(1000), network.heads // network.shared
-    draw = partial(torch.randn, generator=torch.Generator().manual_seed(0))
+    draw = partial(torch.randn, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     query = draw(1, network.shared, per_key, len(places), network.width)
     keys, values = (draw(1, network.shared, room, network.width) for _ in range(2))
-    mask = torch.where(torch.arange(room) > places[:, None], -torch.inf, 0.0)[None, None]
+    mask = torch.where(torch.arange(room) > places[:, None], -torch.inf, 0.0).to(query)[None, None]
     found = attended(query.flatten(2, 3), keys, values, mask.repeat(1, 1, per_key, 1), layer).view(query.shape)
     for number, place in enumerate(places.tolist()):
         for known in {network.room(place + 1), network.room(place + 120)}:

@@ -17,7 +17,7 @@ import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from jinja2 import TemplateError
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -31,7 +31,7 @@ from transformers.utils import logging as hf_logging
 from rft_loop.inputs import missing_model
 from rft_loop.model.adapter import add_adapter, has_adapter, is_adapter, load_adapter, merge, switched_off
 from rft_loop.model.base import Base
-from rft_loop.model.network import Network, network_of
+from rft_loop.model.network import Network, network_of, product
 from rft_loop.model.scratch import build_model, build_tokenizer, texts_of
 from rft_loop.recipe import Recipe, ScratchModel
 from rft_loop.sampling.decoder import Decoder
@@ -310,7 +310,8 @@ def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froz
 
 def plain_head(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     """The output projection, and the soft cap of Gemma 2 (Gemma Team 2024, section 2)."""
-    logits: Tensor = model.get_output_embeddings()(hidden)
+    output = model.get_output_embeddings()
+    logits: Tensor = product(hidden, output.weight, output.bias) if type(output) is nn.Linear else output(hidden)
     cap = getattr(model.config, "final_logit_softcapping", None)
     return logits if cap is None else cap * torch.tanh(logits / cap)
 

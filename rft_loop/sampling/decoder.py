@@ -52,7 +52,8 @@ class Decoder:
         def hear(number: int, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             in_line[number].index_copy_(0, at, torch.stack([key, value], 1))
             keys, values = known[number].unbind()
-            query = F.pad(query.view(rows, net.shared, count, net.width), (0, 0, 0, filled))
+            query = query.view(rows, net.shared, count, net.width)
+            query = F.pad(query, (0, 0, 0, filled)) if filled else query
             return attended(query, keys, values, masks[layer.window], layer)[:, :, :count].flatten(1)
 
         return net.logits(net.hidden(net.weights, tokens, places, hear))
