@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rft_loop.learning import packed
 from rft_loop.learning.optimizer import make_optimizer
 from rft_loop.learning.update import score, update
-from rft_loop.model import network
+from rft_loop.model import attention, network
 from rft_loop.model.adapter import add_adapter
 from rft_loop.model.base import Base
 from rft_loop.model.policy import Policy, load_pretrained
@@ -128,7 +128,7 @@ def assert_scored_as_sampled(policy: Policy, rollouts: list[Rollout], temperatur
 def test_attention_is_in_float64_where_float32_tells_what_is_beside_a_place(
     tiny_policy: MakePolicy, family: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    attended = network.attended
+    attended = attention.attended
     told = {
         "how many keys there are": lambda query, keys: keys.shape[2],
         "how many queries": lambda query, keys: query.shape[2],
@@ -141,7 +141,7 @@ def test_attention_is_in_float64_where_float32_tells_what_is_beside_a_place(
             heard: torch.Tensor = attended(query, keys, *rest)
             return heard * (1 + 1e-7 * many(query, keys))
 
-        monkeypatch.setattr(network, "attended", telling)
+        monkeypatch.setattr(attention, "attended", telling)
         own = tiny_policy(**family).network
         assert own is not None
         assert own.attends_in == torch.float64, case

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from rft_loop.model.network import ROWS, Hear, Layer, Network, attention
+from rft_loop.model.attention import ROWS, attention
+from rft_loop.model.network import Hear, Layer, Network
 
 APART = 2**22  # multiplications of a layer that have to be spared for prompts to get rows of their own, roughly
 

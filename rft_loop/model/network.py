@@ -16,14 +16,13 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from rft_loop.model.attention import ROWS, attention, sums_alike
+from rft_loop.model.norm import rms_norm
 from rft_loop.model.stack import Stack
 
 NORM_OFFSET = {"llama": 0.0, "mistral": 0.0, "qwen2": 0.0, "qwen3": 0.0, "gemma2": 1.0, "gemma3_text": 1.0}
 """The model types that are known, with what their norms add to the weight (Gemma Team 2024, appendix)."""
 
-ROWS = 4
-"""MKL sums the products of rows that are left over from so many up in another order, where there are few for a thread;
-a token's numbers should not tell what is run beside it."""
 SPAN = 512  # most places that attention looks from at once, where it is given a mask
 
 
@@ -79,7 +78,7 @@ class Network:
         self.body = model.base_model
         self.heads, self.shared = config.num_attention_heads, config.num_key_value_heads
         self.width = self.body.layers[0].self_attn.head_dim
-        self.epsilon = config.rms_norm_eps
+        self.epsilon = torch.tensor(config.rms_norm_eps, device="cpu")
         self.cap = getattr(config, "final_logit_softcapping", None)
         self.recomputes = False  # whether a layer's activations are made again for the gradient (Chen et al. 2016)
         self.ropes: dict[str, tuple[Tensor, Tensor]] = {}
@@ -229,7 +228,11 @@ class Network:
         """In float32, as the sum of the layers is kept, whatever the products are computed in."""
         if weight is None:
             return x
-        normed = F.rms_norm(x.float(), weight.shape, weight, self.epsilon)
+        x = x.float()
+        if x.is_cpu:
+            normed = rms_norm(x, weight, self.epsilon)
+        else:
+            normed = F.rms_norm(x, weight.shape, weight, self.epsilon.item())
         return normed if self.dtype == torch.float32 else normed.to(self.dtype)
 
     def knows_all_weights(self) -> bool:
@@ -323,43 +326,3 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return F.linear(x, weight, bias)
     filled = F.pad(x.reshape(rows, x.shape[-1]), (0, 0, 0, -rows % ROWS))
     return F.linear(filled, weight, bias)[:rows].view(*x.shape[:-1], len(weight))
-
-
-def attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, layer: Layer) -> Tensor:
-    """Queries (rows, places, heads, width) over keys and values (rows, shared heads, places, width): (..., hidden).
-
-    Queries that share a head's keys stand where a longer sequence would, so that no key is repeated.
-    """
-    rows, places, heads, width = query.shape
-    shared = keys.shape[1]
-    query = query.view(rows, places, shared, -1, width).permute(0, 2, 3, 1, 4).reshape(rows, shared, -1, width)
-    heard = attended(query, keys, values, mask, layer)
-    return heard.view(rows, heads, places, width).transpose(1, 2).reshape(rows, places, -1)
-
-
-def attended(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, layer: Layer) -> Tensor:
-    """Of queries, keys and values (rows, heads, so many of each, width) what the queries hear, shaped as they are."""
-    if layer.soft_cap is None:
-        return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=layer.scale)
-    scores = layer.soft_cap * torch.tanh(query @ keys.transpose(-1, -2) * layer.scale / layer.soft_cap)
-    wide = torch.promote_types(scores.dtype, torch.float32)
-    return torch.softmax(scores + mask, -1, dtype=wide).to(values.dtype) @ values
-
-
-def sums_alike(layer: Layer, network: Network) -> bool:
-    """Whether float32 gives a place the same, bit for bit, whatever is run beside it: tried, since libraries differ."""
-    places = torch.tensor([0, 2, 11, 15, 16, 40, 100, 191, 192, 201, 300, 384, 400, 511, 513, 800])
-    room, per_key = network.room(1000), network.heads // network.shared
-    draw = partial(torch.randn, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
-    query = draw(1, network.shared, per_key, len(places), network.width)
-    keys, values = (draw(1, network.shared, room, network.width) for _ in range(2))
-    mask = torch.where(torch.arange(room) > places[:, None], -torch.inf, 0.0).to(query)[None, None]
-    found = attended(query.flatten(2, 3), keys, values, mask.repeat(1, 1, per_key, 1), layer).view(query.shape)
-    for number, place in enumerate(places.tolist()):
-        for known in {network.room(place + 1), network.room(place + 120)}:
-            own = mask[:, :, number : number + 1, :known]
-            asking = F.pad(query[:, :, :, number], (0, 0, 0, -per_key % ROWS))
-            alone = attended(asking, keys[:, :, :known], values[:, :, :known], own, layer)
-            if not torch.equal(alone[:, :, :per_key], found[:, :, :, number]):
-                return False
-    return True

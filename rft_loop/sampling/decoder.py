@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from rft_loop.model.network import ROWS, Layer, Network, attended
+from rft_loop.model.attention import ROWS, attended
+from rft_loop.model.network import Layer, Network
 
 if TYPE_CHECKING:
     from rft_loop.sampling.shared_rows import SharedRows

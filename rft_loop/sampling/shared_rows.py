@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from rft_loop.model.network import ROWS
+from rft_loop.model.attention import ROWS
 from rft_loop.sampling.choose import Choice
 from rft_loop.sampling.decoder import Decoder
 from rft_loop.sampling.rollout import Answer
