@@ -150,7 +150,7 @@ class Network:
 
         def heard(layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             if layer.window not in first:
-                return self._backwards(layer, query, key, value)
+                return self._looking_back(layer, query, key, value)
             query, key, value = (F.pad(side, (0, 0, 0, 0, 0, room - places)) for side in (query, key, value))
             keys, values = key.transpose(1, 2), value.transpose(1, 2)
             parts = []
@@ -163,7 +163,7 @@ class Network:
 
         return heard
 
-    def _backwards(self, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def _looking_back(self, layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Each place hears all before it; kernels that know of that need no mask."""
         key, value = (side.repeat_interleave(self.heads // self.shared, 2) for side in (key, value))
         query, key, value = (side.transpose(1, 2) for side in (query, key, value))
